@@ -1,0 +1,5 @@
+//! Data sets, augmentation and loading. Knows nothing of wgpu.
+
+pub mod types;
+
+pub use types::{Dataset, ImageRecord, ImageSource, Note, Object};

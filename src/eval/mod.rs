@@ -1,0 +1,1 @@
+//! Metrics over detections. Knows nothing of wgpu.

@@ -1,0 +1,1 @@
+//! Everything that touches wgpu, and nothing that knows what a network is.

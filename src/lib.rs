@@ -1,0 +1,21 @@
+//! autobidet trains and runs binarized object detectors through WGSL compute shaders on wgpu.
+//!
+//! Arrows between the folders go one way: `gpu <- ops <- models <- train <- cli`; `cpu` stands beside `gpu`;
+//! `detect`, `data` and `eval` know nothing of wgpu.
+
+pub mod cli;
+pub mod cpu;
+pub mod data;
+pub mod detect;
+mod error;
+pub mod eval;
+pub mod gpu;
+pub mod models;
+pub mod objective;
+pub mod ops;
+pub mod report;
+pub mod testing;
+pub mod train;
+pub mod weights;
+
+pub use error::{Error, Result};

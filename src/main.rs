@@ -1,0 +1,3 @@
+//! The `autobidet` command.
+
+fn main() {}

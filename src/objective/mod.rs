@@ -1,0 +1,1 @@
+//! Training objectives built from operations.

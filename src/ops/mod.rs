@@ -1,0 +1,1 @@
+//! The operations: shape checks, forward and backward steps, cost.

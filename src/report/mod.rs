@@ -1,0 +1,1 @@
+//! Progress, plots, drawings, HTML and TensorBoard; all listen to training events.

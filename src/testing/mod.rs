@@ -1,0 +1,1 @@
+//! Run any WGSL kernel against a Rust twin, on any adapter.
