@@ -1,6 +1,6 @@
 //! autobidet trains and runs binarized object detectors through WGSL compute shaders on wgpu.
 //!
-//! Arrows between the folders go one way: `gpu <- ops <- models <- train <- cli`; `cpu` stands beside `gpu`;
+//! Arrows between the folders go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- cli`;
 //! `detect`, `data` and `eval` know nothing of wgpu.
 
 pub mod cli;
@@ -13,7 +13,9 @@ pub mod gpu;
 pub mod models;
 pub mod objective;
 pub mod ops;
+pub mod plan;
 pub mod report;
+pub mod rng;
 pub mod testing;
 pub mod train;
 pub mod weights;
