@@ -6,6 +6,8 @@
 mod compare;
 mod devices;
 mod op;
+pub mod portable;
+pub mod reflect;
 
 pub use compare::{Difference, compare};
 pub use devices::{TestDevice, test_gpu};
