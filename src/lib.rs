@@ -4,6 +4,7 @@
 //! `detect`, `data` and `eval` know nothing of wgpu.
 
 pub mod cli;
+pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod detect;
