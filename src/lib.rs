@@ -8,6 +8,7 @@ pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod detect;
+pub mod device;
 mod error;
 pub mod eval;
 pub mod gpu;

@@ -4,25 +4,22 @@
 use super::layers::{K3S2, batch_norm, binary_block, conv, float_block, relu};
 use crate::Result;
 use crate::config::Binarization;
-use crate::detect::priors::{MapSpec, PriorSpec};
+use crate::detect::priors::{PriorMap, PriorSpec};
 use crate::plan::{Builder, TensorId};
 
 /// Input side in pixels.
 pub const SIZE: u32 = 160;
 
-/// Priors: step and sizes in pixels of 160. They reach objects of a fourteenth of the image.
-pub fn priors() -> PriorSpec {
-    let map = |cells, step, min, max| MapSpec { cells, step, min, max, ratios: vec![2.0] };
-    PriorSpec {
-        size: SIZE as f64,
-        maps: vec![
-            map(20, 8.0, 12.0, 65.0),
-            map(10, 16.0, 40.0, 73.0),
-            map(5, 32.0, 72.0, 103.0),
-            map(3, 160.0 / 3.0, 110.0, 154.0),
-        ],
-        clip: true,
-    }
+/// Priors: cells, step, smallest and largest size in pixels of 160. They reach objects of a fourteenth of the image.
+pub fn priors() -> Result<PriorSpec> {
+    let map = |cells, step, min, max| PriorMap::new(cells, step, min, max, &[2.0]);
+    let maps = vec![
+        map(20, 8.0, 12.0, 65.0),
+        map(10, 16.0, 40.0, 73.0),
+        map(5, 32.0, 72.0, 103.0),
+        map(3, 160.0 / 3.0, 110.0, 154.0),
+    ];
+    PriorSpec::new(SIZE as f64, maps, true)
 }
 
 /// The source maps for the heads: 20, 10, 5 and 3 cells, 128 channels each.
