@@ -4,9 +4,11 @@
 //! `detect`, `data` and `eval` know nothing of wgpu.
 
 pub mod cli;
+pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod detect;
+pub mod device;
 mod error;
 pub mod eval;
 pub mod gpu;

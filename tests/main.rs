@@ -1,5 +1,7 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod detect;
+mod eval;
 mod ops;
 mod shaders;

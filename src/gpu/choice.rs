@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The first discrete or integrated GPU; without one, see [`crate::run::open`].
+    /// The first discrete or integrated GPU; without one, see [`crate::device::Device::open`].
     #[default]
     Auto,
     /// The CPU twins.

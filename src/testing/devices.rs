@@ -1,46 +1,12 @@
 //! Where tests run.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use crate::cpu::CpuExecutor;
-use crate::gpu::{DeviceChoice, Gpu, GpuExecutor, LimitsChoice};
-use crate::plan::{Executor, Plan, PlanLimits};
+use crate::gpu::{DeviceChoice, Gpu, LimitsChoice};
 use crate::{Error, Result};
 
 /// A place to run a plan.
-#[derive(Clone)]
-pub enum TestDevice {
-    /// The CPU twins.
-    Cpu,
-    /// An adapter.
-    Gpu(Arc<Gpu>),
-}
-
-impl TestDevice {
-    /// Limits to build plans for.
-    pub fn limits(&self) -> PlanLimits {
-        match self {
-            TestDevice::Cpu => PlanLimits::HOST,
-            TestDevice::Gpu(g) => g.limits(),
-        }
-    }
-
-    /// An executor for a plan.
-    pub fn executor(&self, plan: Arc<Plan>) -> Result<Box<dyn Executor>> {
-        Ok(match self {
-            TestDevice::Cpu => Box::new(CpuExecutor::new(plan)?),
-            TestDevice::Gpu(g) => Box::new(GpuExecutor::new(g.clone(), plan)?),
-        })
-    }
-
-    /// A short name for messages.
-    pub fn name(&self) -> String {
-        match self {
-            TestDevice::Cpu => "cpu".to_string(),
-            TestDevice::Gpu(g) => g.info().name.clone(),
-        }
-    }
-}
+pub use crate::device::Device as TestDevice;
 
 /// The adapter that tests run on, opened once. The variable `AUTOBIDET_TEST_GPU` says what a machine without one means:
 /// `require` (the default) makes it an error, `skip` gives `None`; anything else is the `--device` to take.
