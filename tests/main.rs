@@ -3,5 +3,7 @@
 
 mod detect;
 mod eval;
+mod kernel_test;
+mod noop;
 mod ops;
 mod shaders;

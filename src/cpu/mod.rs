@@ -4,7 +4,7 @@
 mod call;
 mod executor;
 
-pub use call::{Element, TwinCall};
+pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
 
