@@ -16,6 +16,7 @@ pub mod models;
 pub mod objective;
 pub mod ops;
 pub mod plan;
+pub mod predict;
 pub mod report;
 pub mod rng;
 pub mod testing;
