@@ -22,4 +22,7 @@ fn lists_of_one_class_are_no_splits_but_can_be_asked_for() {
     }
     voc.list("train", &["a", "b"]).list("dog_train", &["a -1", "b  1"]);
     assert_eq!(find::splits(voc.path()).unwrap(), ["train"]);
+    let dogs = voc.open("dog_train").unwrap();
+    assert_eq!(dogs.images.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["b"], "-1 says that there is none");
+    assert!(voc.open("../Main/train").is_err());
 }

@@ -151,7 +151,7 @@ fn missing_files_are_noted_until_half_of_them_are_missing() {
 fn unusable_sets_are_errors_with_a_way_out() {
     let voc = Voc::new();
     voc.image("a", 20, 20, &[]).list("train", &[]).list("val", &["a"]);
-    says(voc.open("train"), &["no split `train`"]);
+    says(voc.open("train"), &["split `train` is empty"]);
     says(voc.open("val"), &["no annotation holds an object"]);
     let empty = tempfile::tempdir().unwrap();
     says(open(empty.path(), "train"), &["no VOC folder", "no COCO json", &empty.path().display().to_string()]);
