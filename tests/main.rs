@@ -3,4 +3,5 @@
 
 mod detect;
 mod eval;
+mod data;
 mod ops;
