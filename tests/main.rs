@@ -5,3 +5,4 @@ mod detect;
 mod eval;
 mod data;
 mod ops;
+mod report;

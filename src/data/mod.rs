@@ -14,6 +14,7 @@ mod notes;
 pub mod preprocess;
 pub mod rng;
 mod source;
+pub mod scenes;
 pub mod types;
 pub mod voc;
 pub mod voc_write;
