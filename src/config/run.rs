@@ -243,7 +243,11 @@ impl RunConfig {
         let t = &self.train;
         let bad = |key: &str, problem: String, remedy: &str| Err(Error::config(key, problem, remedy));
         if t.batch == 0 || t.batch > 4096 {
-            return bad("train.batch", format!("is {}, expected 1 to 4096", t.batch), "Give --batch a sensible number.");
+            return bad(
+                "train.batch",
+                format!("is {}, expected 1 to 4096", t.batch),
+                "Give --batch a sensible number.",
+            );
         }
         if t.micro_batch != 0 && !t.batch.is_multiple_of(t.micro_batch) {
             return bad(
@@ -267,7 +271,11 @@ impl RunConfig {
             }
         }
         if self.model.classes.len() > 1000 {
-            return bad("model.classes", format!("has {} names", self.model.classes.len()), "At most 1000 are supported.");
+            return bad(
+                "model.classes",
+                format!("has {} names", self.model.classes.len()),
+                "At most 1000 are supported.",
+            );
         }
         if !["voc", "coco"].contains(&self.model.priors.as_str()) {
             return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");

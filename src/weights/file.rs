@@ -84,8 +84,8 @@ impl WeightFile {
         };
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
+        let file =
+            SafeTensors::deserialize(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
         let mut out = WeightFile { path: path.to_path_buf(), ..Default::default() };
         if let Some(m) = header.metadata() {
             out.metadata = m.get(KEY).cloned().unwrap_or_default();

@@ -57,9 +57,8 @@ impl Axis {
 
     /// Makes the ends exactly the data's, as one wants of steps and epochs.
     pub fn tight(mut self, values: impl Iterator<Item = f64>) -> Axis {
-        let (low, high) = values
-            .filter(|&v| usable(v))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        let (low, high) =
+            values.filter(|&v| usable(v)).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         if self.scale == Scale::Linear && low < high {
             let zero = low > 0.0 && low < 0.2 * (high - low);
             (self.low, self.high) = (if zero { 0.0 } else { low }, high);

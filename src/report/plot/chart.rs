@@ -200,7 +200,12 @@ impl Chart {
                 (x, y) = (0.0, y + 18.0);
             }
             if series.mark == Mark::Points {
-                svg.push(format_args!("<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"{}\"/>", px(x + 7.0), px(y + 7.5), colour(i)));
+                svg.push(format_args!(
+                    "<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"{}\"/>",
+                    px(x + 7.0),
+                    px(y + 7.5),
+                    colour(i)
+                ));
             } else {
                 let (a, b, c) = (px(x), px(y + 7.5), px(x + 14.0));
                 let (ink, dash) = (colour(i), dashes(i));
@@ -291,7 +296,9 @@ fn thinned(run: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         };
         let mut order = [0, extreme(-1.0), extreme(1.0), column.len() - 1];
         order.sort_unstable();
-        kept.extend(order.into_iter().enumerate().filter(|&(n, j)| n == 0 || order[n - 1] != j).map(|(_, j)| column[j]));
+        kept.extend(
+            order.into_iter().enumerate().filter(|&(n, j)| n == 0 || order[n - 1] != j).map(|(_, j)| column[j]),
+        );
     }
     kept
 }
