@@ -12,14 +12,14 @@ pub mod device;
 mod error;
 pub mod eval;
 pub mod gpu;
-pub mod models;
-pub mod objective;
+// pub mod models;
 pub mod ops;
 pub mod plan;
+// pub mod predict;
 pub mod report;
 pub mod rng;
 pub mod testing;
-pub mod train;
+// pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result};

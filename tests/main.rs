@@ -1,9 +1,11 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod data;
 mod detect;
 mod eval;
 mod kernel_test;
 mod noop;
 mod ops;
 mod shaders;
+mod report;

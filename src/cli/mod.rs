@@ -1,1 +1,85 @@
-//! One file a subcommand.
+//! The command line: one file a subcommand.
+
+mod bench;
+mod detect;
+mod devices;
+mod eval;
+mod info;
+mod open;
+mod quickstart;
+mod scenes;
+mod selftest;
+mod shaders;
+mod trace;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::Result;
+
+/// Trains and runs binarized object detectors through WGSL compute shaders: Vulkan, Metal and DX12 from one source.
+///
+/// Without a command: trains a small binarized detector on drawn scenes for a few minutes, evaluates it, and leaves a
+/// report with pictures in runs/quickstart-<n>.
+#[derive(Debug, Parser)]
+#[command(name = "autobidet", version, about, max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    quickstart: quickstart::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a detector on a VOC folder, a COCO json, or the embedded scenes.
+    Train(Box<train::Args>),
+    /// Measure a detector, or a file of detections, on annotated images.
+    Eval(eval::Args),
+    /// Find objects in images and draw them.
+    Detect(detect::Args),
+    /// List the adapters of this machine.
+    Devices(devices::Args),
+    /// Show a network: layers, shapes, parameters, operations, memory.
+    Info(info::Args),
+    /// Run every step of a network on a device and on the CPU twins, and name the first that differs.
+    Trace(trace::Args),
+    /// Check that this machine's driver computes right.
+    Selftest(selftest::Args),
+    /// Write the shaders as SPIR-V, MSL, HLSL or GLSL.
+    Shaders(shaders::Args),
+    /// Write the embedded data set as a VOC folder.
+    Scenes(scenes::Args),
+    /// Measure kernels against the speed this device reaches.
+    Bench(bench::Args),
+}
+
+/// Runs the program with the process's arguments; the value is its exit code.
+pub fn run() -> u8 {
+    let cli = Cli::parse();
+    let result: Result<()> = match cli.command {
+        None => quickstart::run(cli.quickstart),
+        Some(Command::Train(a)) => train::run(*a),
+        Some(Command::Eval(a)) => eval::run(a),
+        Some(Command::Detect(a)) => detect::run(a),
+        Some(Command::Devices(a)) => devices::run(a),
+        Some(Command::Info(a)) => info::run(a),
+        Some(Command::Trace(a)) => trace::run(a),
+        Some(Command::Selftest(a)) => selftest::run(a),
+        Some(Command::Shaders(a)) => shaders::run(a),
+        Some(Command::Scenes(a)) => scenes::run(a),
+        Some(Command::Bench(a)) => bench::run(a),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("error: {e}");
+            e.exit_code()
+        }
+    }
+}
+
+/// Says something to the user beside the results: on stderr, so that stdout holds results only.
+fn say(message: impl std::fmt::Display) {
+    eprintln!("{message}");
+}

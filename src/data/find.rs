@@ -48,7 +48,10 @@ pub fn open_with(path: &Path, split: &str, classes: Option<&[String]>) -> Result
     let (dataset, stand_in) = match layout {
         Layout::Voc => {
             let have = voc::splits(&root)?;
-            let wanted = choose_voc(split, &have).ok_or_else(|| no_split(&root, split, &have, Some(voc::ALL)))?;
+            let listed = || voc::has_list(&root, split).then(|| vec![split.to_owned()]);
+            let wanted = choose_voc(split, &have)
+                .or_else(listed)
+                .ok_or_else(|| no_split(&root, split, &have, Some(voc::ALL)))?;
             let stand_in = (wanted != [split]).then(|| wanted.join(" and "));
             (voc::open(&root, split, &wanted, classes)?, stand_in)
         }

@@ -57,6 +57,11 @@ pub(super) fn splits(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether there is a list of this name, those of one class (`dog_train`) included.
+pub(super) fn has_list(root: &Path, list: &str) -> bool {
+    !list.contains(['/', '\\', ':']) && list_path(root, list).is_file()
+}
+
 /// Reads `lists` (names from [`splits`], or [`ALL`]) as one split called `split`. `classes` fixes the classes and
 /// their order; without it they are the union over all splits, sorted.
 ///

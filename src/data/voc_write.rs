@@ -68,7 +68,7 @@ impl VocWriter {
                 ));
             }
         }
-        if !self.ids.insert(id.to_owned()) {
+        if self.ids.contains(id) {
             return Err(Error::config(
                 "image id",
                 format!("`{id}` was written before"),
@@ -113,6 +113,7 @@ impl VocWriter {
         })?;
         write(&path, &jpeg)?;
         write(&self.root.join("Annotations").join(format!("{id}.xml")), xml.as_bytes())?;
+        self.ids.insert(id.to_owned());
         self.lists.entry(split.to_owned()).or_default().push(id.to_owned());
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! This folder knows neither wgpu nor any particular operation.
 
 mod builder;
+mod display;
 mod executor;
 mod kernel;
 mod memory;

@@ -1,0 +1,136 @@
+//! `autobidet detect`
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::open::{DeviceArgs, bar, trained};
+use super::say;
+use crate::data::image_file;
+use crate::detect::decode::DecodeOptions;
+use crate::eval::files::{CocoRow, write_coco_rows};
+use crate::predict::Predictor;
+use crate::report::draw;
+use crate::weights::write_atomically;
+use crate::{Error, Result};
+
+/// Find objects in images and draw them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run folder or weight file.
+    #[arg(long, value_name = "RUN|FILE")]
+    weights: PathBuf,
+    /// Images, or folders of images.
+    #[arg(required = true, value_name = "IMAGE|DIR")]
+    images: Vec<PathBuf>,
+    /// Folder for the drawn images.
+    #[arg(long)]
+    out: PathBuf,
+    /// Lowest score that is shown.
+    #[arg(long, default_value_t = 0.3)]
+    score: f32,
+    /// File for all detections, as COCO results with the label.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Detects.
+pub fn run(args: Args) -> Result<()> {
+    if !(args.score >= 0.0 && args.score < 1.0) {
+        return Err(Error::config("--score", format!("is {}, expected 0 up to 1", args.score), "0.3 is usual."));
+    }
+    let (detector, file) = trained(&args.weights)?;
+    let files = list(&args.images)?;
+    let device = args.device.open()?;
+    let mut predictor = Predictor::new(detector, &device, 1)?;
+    predictor.load(&file)?;
+    let classes = predictor.detector.config.classes.clone();
+    std::fs::create_dir_all(&args.out).map_err(|e| Error::io("create", &args.out, e))?;
+    let options = DecodeOptions { score_threshold: args.score, clip: true, ..Default::default() };
+    let mut rows = Vec::new();
+    let mut taken = HashSet::new();
+    let (mut failed, mut shown) = (0, 0);
+    let progress = bar(files.len() as u64, "images");
+    for path in &files {
+        let image = match image_file::read(path, None) {
+            Ok(d) => d.image,
+            Err(e) if files.len() > 1 => {
+                progress.suspend(|| say(format!("note: {e}")));
+                failed += 1;
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        let input = predictor.detector.preprocess.eval(&image);
+        let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
+        let drawn = draw_detections(image, &found.detections, &classes);
+        let target = free_name(&args.out, &stem, &mut taken);
+        let mut png = std::io::Cursor::new(Vec::new());
+        drawn
+            .write_to(&mut png, image::ImageFormat::Png)
+            .map_err(|e| Error::format(&target, format!("cannot be written: {e}"), "This is a mistake of ours."))?;
+        write_atomically(&target, png.get_ref())?;
+        shown += found.detections.len();
+        rows.extend(found.detections.into_iter().map(|d| (stem.clone(), d)));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    if let Some(json) = &args.json {
+        let mut out = Vec::new();
+        let list = rows.iter().map(|(id, d)| CocoRow {
+            image_id: id,
+            category_id: d.class as u32 + 1,
+            label: &classes[d.class],
+            bbox: [d.bbox.xmin, d.bbox.ymin, d.bbox.width(), d.bbox.height()].map(f64::from),
+            score: d.score as f64,
+        });
+        write_coco_rows(&mut out, list).and_then(|_| out.flush()).map_err(|e| Error::io("write", json, e))?;
+        write_atomically(json, &out)?;
+    }
+    say(format!("{shown} objects in {} images; pictures are in {}", files.len() - failed, args.out.display()));
+    if failed == files.len() {
+        return Err(Error::data(&args.out, "no image could be read", "See the notes above."));
+    }
+    Ok(())
+}
+
+/// `<stem>.png`, or `<stem>-2.png` and so on where another input of this call has the same stem.
+fn free_name(out: &Path, stem: &str, taken: &mut HashSet<String>) -> PathBuf {
+    let mut name = stem.to_string();
+    for i in 2.. {
+        if taken.insert(name.clone()) {
+            break;
+        }
+        name = format!("{stem}-{i}");
+    }
+    out.join(format!("{name}.png"))
+}
+
+/// The images named, and those in the folders named, sorted.
+fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for p in paths {
+        if !p.is_dir() {
+            out.push(p.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(p).map_err(|e| Error::io("read", p, e))?;
+        let mut here: Vec<PathBuf> = entries
+            .flatten()
+            .map(|e| e.path())
+            .filter(|f| {
+                let ext = f.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+                ["jpg", "jpeg", "png"].contains(&ext.as_str())
+            })
+            .collect();
+        if here.is_empty() {
+            return Err(Error::data(p, "has no .jpg, .jpeg or .png", "Give images or a folder of images."));
+        }
+        here.sort();
+        out.extend(here);
+    }
+    Ok(out)
+}

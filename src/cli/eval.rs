@@ -1,0 +1,116 @@
+//! `autobidet eval`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::open::{DeviceArgs, dataset, tell_notes, trained};
+use super::say;
+use crate::config::{DataConfig, RunConfig};
+use crate::data::Dataset;
+use crate::detect::decode::DecodeOptions;
+use crate::eval::files::read_detections;
+use crate::eval::{Difficult, EvalOptions, Metric, Pixels, candidates, evaluate};
+use crate::predict::Predictor;
+use crate::{Error, Result};
+
+/// Measure a detector, or a file of detections, on annotated images.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run folder or weight file.
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "detections", required_unless_present = "detections")]
+    weights: Option<PathBuf>,
+    /// Detections instead of a detector: a COCO results file, or a folder of devkit files (*_<class>.txt).
+    #[arg(long, value_name = "FILE|DIR")]
+    detections: Option<PathBuf>,
+    /// Annotated images: a VOC folder, a COCO json or its folder, or `scenes`.
+    #[arg(long, value_name = "DIR|FILE|scenes")]
+    data: Option<String>,
+    /// COCO annotations for --detections.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    ground_truth: Option<PathBuf>,
+    /// Split to measure on.
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// voc07 (11 points), voc (every point) or coco.
+    #[arg(long, default_value = "voc")]
+    metric: String,
+    /// Overlap from which a detection matches (voc07 and voc).
+    #[arg(long, default_value_t = 0.5)]
+    iou: f64,
+    /// Widths and heights: continuous, or inclusive (+1, as the VOC devkit has them).
+    #[arg(long, default_value = "continuous")]
+    pixels: String,
+    /// Difficult objects: ignore (as the devkit does) or count.
+    #[arg(long, default_value = "ignore")]
+    difficult: String,
+    /// Images of the embedded set.
+    #[arg(long, default_value_t = 200)]
+    scenes_test: u64,
+    /// Images at a time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    batch: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Measures.
+pub fn run(args: Args) -> Result<()> {
+    let options = EvalOptions {
+        metric: args.metric.parse::<Metric>()?,
+        iou: args.iou,
+        pixels: args.pixels.parse::<Pixels>()?,
+        difficult: args.difficult.parse::<Difficult>()?,
+    };
+    options.check()?;
+    let path = match (&args.data, &args.ground_truth) {
+        (Some(d), _) => d.clone(),
+        (None, Some(g)) => g.display().to_string(),
+        (None, None) => {
+            return Err(Error::config("--data", "is missing", "Give --data, or --ground-truth with --detections."));
+        }
+    };
+    let config = RunConfig {
+        data: DataConfig { path, scenes_test: args.scenes_test, ..Default::default() },
+        ..Default::default()
+    };
+    let (set, found) = match (&args.detections, &args.weights) {
+        (Some(file), _) => from_files(file, &config, &args.split)?,
+        (None, Some(w)) => from_detector(w, &config, &args)?,
+        (None, None) => return Err(Error::config("--weights", "is missing", "Give --weights or --detections.")),
+    };
+    let evaluation = evaluate(&set, &found, &options)?;
+    if args.json {
+        println!("{}", evaluation.to_json());
+    } else {
+        println!("{evaluation}");
+    }
+    Ok(())
+}
+
+type Found = (Arc<Dataset>, Vec<crate::eval::Candidate>);
+
+fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
+    let set = dataset(config, split, None)?;
+    tell_notes(&set);
+    let found = read_detections(file, &set)?;
+    for n in &found.notes {
+        say(format!("note: {} ({}x: {})", n.what, n.count, n.examples.join(", ")));
+    }
+    Ok((set, found.found))
+}
+
+fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Found> {
+    let (detector, file) = trained(weights)?;
+    let set = dataset(config, &args.split, Some(&detector.config.classes))?;
+    tell_notes(&set);
+    let device = args.device.open()?;
+    let mut predictor = Predictor::new(detector, &device, args.batch as usize)?;
+    predictor.load(&file)?;
+    let bar = super::open::bar(set.images.len() as u64, "images");
+    let found = predictor.dataset(&set, &DecodeOptions::default(), 0, |done, _| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    Ok((set, candidates(&found)))
+}

@@ -1,0 +1,37 @@
+//! `autobidet` without a command: the main job in a few minutes.
+
+use std::path::Path;
+
+use super::open::{DeviceArgs, on_interrupt};
+use super::say;
+use super::train::{session, summary};
+use crate::Result;
+use crate::config::{DataConfig, RunConfig, TrainConfig};
+use crate::train::RunFolder;
+
+/// The main job in a few minutes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Minutes of training.
+    #[arg(long, default_value_t = 3.5)]
+    minutes: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Trains `tiny` with `bidet-sc` on the embedded scenes.
+pub fn run(args: Args) -> Result<()> {
+    let config = RunConfig {
+        train: TrainConfig { minutes: args.minutes, ..Default::default() },
+        data: DataConfig::default(),
+        ..Default::default()
+    };
+    config.check()?;
+    say("autobidet: training a binarized detector on drawn scenes (your own data: `autobidet train --help`)");
+    let device = args.device.open()?;
+    let folder = RunFolder::numbered(Path::new("runs"), "quickstart", &config)?;
+    let outcome = session(folder.clone(), config, device, false, on_interrupt()?)?;
+    summary(&folder, &outcome);
+    println!("next     autobidet detect --weights {} IMAGE --out found", folder.0.display());
+    Ok(())
+}
