@@ -1,11 +1,13 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod conformance;
 mod data;
 mod detect;
 mod eval;
 mod kernel_test;
 mod noop;
 mod ops;
-mod shaders;
 mod report;
+mod shaders;
+mod trace;
