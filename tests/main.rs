@@ -3,3 +3,4 @@
 
 mod data;
 mod ops;
+mod report;

@@ -13,6 +13,7 @@ pub mod loader;
 mod notes;
 pub mod preprocess;
 pub mod rng;
+pub mod scenes;
 mod source;
 pub mod types;
 pub mod voc;

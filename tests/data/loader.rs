@@ -2,7 +2,10 @@
 
 use super::{Voc, noted, says};
 use autobidet::data::rng::shuffled;
-use autobidet::data::{Augment, Batch, Dataset, Loader, Normalization, Options, Preprocess, Sample, image_file};
+use autobidet::data::{
+    Augment, Batch, Dataset, Loader, Normalization, Options, Preprocess, Sample, VocWriter, image_file, open_with,
+    scenes,
+};
 use autobidet::detect::BBox;
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,4 +243,39 @@ fn the_share_of_waiting_is_measured() {
         loader.next().unwrap().unwrap();
     }
     assert!(loader.wait_share() < 0.5, "{}", loader.wait_share());
+}
+
+#[test]
+fn scenes_are_drawn_as_they_are_loaded_and_survive_a_voc_folder() {
+    let spec = scenes::SceneSpec { seed: 3, width: 64, height: 48 };
+    let set = Arc::new(scenes::train(&spec, 6));
+    let eval = |set: &Arc<Dataset>, threads: usize| -> Batch<Targets> {
+        Loader::eval(set.clone(), INPUT, options(6, threads), targets).unwrap().next().unwrap().unwrap()
+    };
+    let drawn = eval(&set, 2);
+    assert_eq!(drawn, eval(&set, 1));
+    assert_eq!(drawn.images[..INPUT.floats()], INPUT.eval(&scenes::draw(&spec, 0).0));
+    assert!(drawn.targets.iter().all(|(_, boxes, _)| !boxes.is_empty()));
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = VocWriter::create(dir.path(), &set.classes).unwrap();
+    for (index, record) in set.images.iter().enumerate() {
+        let (image, objects) = scenes::draw(&spec, index as u64);
+        assert_eq!(objects, record.objects);
+        writer.add("train", &record.id, &image, &objects, set.origin).unwrap();
+    }
+    writer.finish().unwrap();
+    let written = open_with(dir.path(), "train", Some(&set.classes)).unwrap();
+    assert!(written.notes.is_empty(), "{:?}", written.notes);
+    let read = eval(&Arc::new(written), 2);
+    for ((_, a, a_labels), (_, b, b_labels)) in drawn.targets.iter().zip(&read.targets) {
+        assert_eq!(a_labels, b_labels);
+        for (a, b) in a.iter().zip(b) {
+            assert!(
+                [a.xmin - b.xmin, a.ymin - b.ymin, a.xmax - b.xmax, a.ymax - b.ymax].iter().all(|d| d.abs() < 1e-5)
+            );
+        }
+    }
+    let off: f32 = drawn.images.iter().zip(&read.images).map(|(a, b)| (a - b).abs()).sum();
+    assert!(off / (drawn.images.len() as f32) < 0.03, "JPEG loses little: {}", off / drawn.images.len() as f32);
 }

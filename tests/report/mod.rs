@@ -1,0 +1,4 @@
+//! Scenes, drawings, plots, the HTML report, logs and TensorBoard files.
+
+mod draw;
+mod scenes;
