@@ -3,8 +3,8 @@
 use super::{Voc, noted, says};
 use autobidet::data::rng::shuffled;
 use autobidet::data::{
-    Augment, Batch, Dataset, Loader, Normalization, Options, Preprocess, Sample, VocWriter, image_file, open_with,
-    scenes,
+    Augment, Batch, Dataset, Loader, LoaderOptions, Normalization, Preprocess, Sample, VocWriter, image_file,
+    open_with, scenes,
 };
 use autobidet::detect::BBox;
 use std::sync::Arc;
@@ -31,11 +31,11 @@ fn targets(sample: &Sample) -> Targets {
     (sample.index, sample.boxes.to_vec(), sample.labels.to_vec())
 }
 
-fn options(batch: usize, threads: usize) -> Options {
-    Options { batch, threads, cache_mb: 1, seed: 7, ..Options::default() }
+fn options(batch: usize, threads: usize) -> LoaderOptions {
+    LoaderOptions { batch, threads, cache_mb: 1, seed: 7, ..LoaderOptions::default() }
 }
 
-fn run(set: &Arc<Dataset>, augment: &Augment, options: Options, step: u64, count: usize) -> Vec<Batch<Targets>> {
+fn run(set: &Arc<Dataset>, augment: &Augment, options: LoaderOptions, step: u64, count: usize) -> Vec<Batch<Targets>> {
     Loader::train(set.clone(), INPUT, augment.clone(), options, step, targets)
         .unwrap()
         .take(count)
@@ -49,13 +49,13 @@ fn batches_are_bit_equal_for_any_threads_and_from_any_step() {
     let augment = Augment::ssd();
     let all = run(&set, &augment, options(3, 1), 0, 10);
     for (threads, ahead, cache_mb) in [(2, 1, 0), (5, 4, 1), (5, 20, 0)] {
-        let other = run(&set, &augment, Options { ahead, cache_mb, ..options(3, threads) }, 0, 10);
+        let other = run(&set, &augment, LoaderOptions { ahead, cache_mb, ..options(3, threads) }, 0, 10);
         assert_eq!(all, other);
     }
     for start in [1, 4, 7] {
         assert_eq!(all[start..], run(&set, &augment, options(3, 2), start as u64, 10 - start), "from step {start}");
     }
-    assert_ne!(all[0].images, run(&set, &augment, Options { seed: 8, ..options(3, 2) }, 0, 1)[0].images);
+    assert_ne!(all[0].images, run(&set, &augment, LoaderOptions { seed: 8, ..options(3, 2) }, 0, 1)[0].images);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn difficult_and_crowd_objects_are_targets_only_when_asked_for() {
     }
     let set = Arc::new(set);
     let count = |difficult: bool, crowd: bool| {
-        let options = Options { difficult, crowd, ..options(11, 2) };
+        let options = LoaderOptions { difficult, crowd, ..options(11, 2) };
         let batch =
             Loader::eval(set.clone(), INPUT, options, |s: &Sample| s.boxes.len()).unwrap().next().unwrap().unwrap();
         batch.targets.iter().sum::<usize>()
@@ -179,7 +179,7 @@ fn difficult_and_crowd_objects_are_targets_only_when_asked_for() {
 #[test]
 fn impossible_settings_are_errors() {
     let (_voc, set) = eleven();
-    let train = |options: Options, size: u32| {
+    let train = |options: LoaderOptions, size: u32| {
         Loader::train(set.clone(), Preprocess { size, ..INPUT }, Augment::none(), options, 0, targets).map(|_| ())
     };
     says(train(options(12, 1), 24), &["has 11 images, fewer than one batch of 12", "Use a batch of 11 or less"]);
