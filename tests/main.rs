@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod data;
+mod detect;
+mod eval;
 mod ops;
 mod report;

@@ -1,1 +1,11 @@
-//! The CPU twins: one plain-Rust function a kernel, same names as the shaders. No wgpu.
+//! The CPU twins: one plain-Rust function a kernel, same names as the shaders, arguments in binding order. They are the
+//! definition in tests, the other side of `autobidet trace`, and what runs where there is no adapter. No wgpu here.
+
+mod call;
+mod executor;
+
+pub use call::{Element, TwinCall};
+pub use executor::CpuExecutor;
+pub(crate) use executor::{check_readable, wrong_length};
+
+pub mod relu;

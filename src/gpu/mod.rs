@@ -1,1 +1,9 @@
 //! Everything that touches wgpu, and nothing that knows what a network is.
+
+mod choice;
+mod device;
+mod executor;
+
+pub use choice::{AdapterLine, DeviceChoice, adapters};
+pub use device::{Gpu, LimitsChoice};
+pub use executor::GpuExecutor;

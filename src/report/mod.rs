@@ -1,7 +1,16 @@
-//! Progress, plots, drawings, HTML and TensorBoard; all listen to training events.
+//! What a person sees of a run: progress, logs, TensorBoard, plots, drawings and the HTML report.
+//!
+//! Nothing here knows how a detector is trained or evaluated. [`events`] is the language in which training speaks;
+//! [`jsonl`], [`progress`] and [`tensorboard`] listen; [`log_reader`] turns a log back into curves; [`html`] makes one
+//! page of everything, with [`plot`] and [`draw`].
 
 pub mod draw;
-// pub mod events;
+pub mod events;
 // pub mod html;
-// pub mod plot;
+pub mod jsonl;
+pub mod log_reader;
+pub mod plot;
+pub mod progress;
+pub mod series;
+pub mod tensorboard;
 pub mod text;

@@ -1,1 +1,3 @@
-//! One file an operation.
+//! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
+
+mod relu;

@@ -1,0 +1,10 @@
+//! One configuration for flags, files and saved runs.
+//!
+//! A run is described by a [`RunConfig`]. It is read from a TOML file (`--config`), changed by flags, checked, and saved
+//! whole in the run folder, so that `--resume` and `eval` need nothing else.
+
+mod method;
+mod run;
+
+pub use method::{Binarization, Method, Prior};
+pub use run::{DataConfig, ModelConfig, ModelName, OptimizerName, RunConfig, Schedule, TrainConfig};

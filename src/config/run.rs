@@ -1,0 +1,288 @@
+//! The configuration of a run.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Method;
+use crate::data::Augment;
+use crate::{Error, Result};
+
+/// Networks a user can type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelName {
+    /// About a million parameters at 160x160, for CPU-only machines, tests and small devices.
+    Tiny,
+    /// SSD300 with a VGG16 body: the original network (float), or BiDet's restructured one (binarized).
+    #[serde(rename = "ssd300-vgg16")]
+    Ssd300Vgg16,
+}
+
+impl ModelName {
+    /// All names as typed.
+    pub const NAMES: [(&'static str, ModelName); 2] =
+        [("tiny", ModelName::Tiny), ("ssd300-vgg16", ModelName::Ssd300Vgg16)];
+    /// The name as typed.
+    pub fn as_str(self) -> &'static str {
+        ModelName::NAMES.iter().find(|(_, m)| *m == self).map_or("", |(n, _)| n)
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        ModelName::NAMES.iter().find(|(n, _)| *n == s).map(|(_, m)| *m).ok_or_else(|| {
+            let names: Vec<_> = ModelName::NAMES.iter().map(|(n, _)| *n).collect();
+            Error::config("--model", format!("is {s:?}"), format!("Give one of {}.", names.join(", ")))
+        })
+    }
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Which network.
+    pub name: ModelName,
+    /// Method: binarization and extra terms.
+    pub method: Method,
+    /// Foreground classes; empty in a fresh run: read from the data.
+    pub classes: Vec<String>,
+    /// Prior boxes of SSD300: `voc` or `coco`. The small network has its own.
+    pub priors: String,
+    /// Batch norm after each convolution of the float SSD300 (the original has none).
+    pub float_batch_norm: bool,
+    /// Backbone weights to start from: a safetensors file with torchvision's VGG16 names; empty for none.
+    pub backbone: String,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        ModelConfig {
+            name: ModelName::Tiny,
+            method: Method::NAMED[4].1,
+            classes: Vec::new(),
+            priors: "voc".to_string(),
+            float_batch_norm: true,
+            backbone: String::new(),
+        }
+    }
+}
+
+/// The data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Folder or json file of the data set, or `scenes` for the embedded one.
+    pub path: String,
+    /// Split to train on.
+    pub train: String,
+    /// Split to evaluate on while training; empty for none.
+    pub test: String,
+    /// Images of the embedded set: training.
+    pub scenes_train: u64,
+    /// Images of the embedded set: test.
+    pub scenes_test: u64,
+    /// Augmentation of training images.
+    pub augment: Augment,
+    /// Threads that decode and augment; 0: chosen by the number of cores. Never changes results.
+    pub threads: usize,
+    /// Memory for decoded images in MiB. Never changes results.
+    pub cache_mb: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        DataConfig {
+            path: "scenes".to_string(),
+            train: "trainval".to_string(),
+            test: "test".to_string(),
+            scenes_train: 2000,
+            scenes_test: 200,
+            augment: Augment::light(),
+            threads: 0,
+            cache_mb: 512,
+        }
+    }
+}
+
+/// Learning-rate schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// `short` under 20,000 steps, else `paper`.
+    Auto,
+    /// The released code's: drops by 10 at 1/10, 4/15 and 2/3 of the steps (30k, 80k, 200k of 300k); extra terms from the
+    /// first drop.
+    Paper,
+    /// 2 % warm-up, then a cosine to zero; extra terms from 40 % of the steps.
+    Short,
+}
+
+/// Optimizers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerName {
+    /// Adam, betas 0.9 and 0.999, epsilon 1e-8.
+    Adam,
+    /// SGD with momentum 0.9.
+    Sgd,
+}
+
+/// The training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Optimizer steps; 0: from `epochs` or `minutes`.
+    pub steps: u64,
+    /// Passes over the data; used when `steps` is 0.
+    pub epochs: f64,
+    /// Wall-clock budget: the first steps are measured, then `steps` is fixed and written here. Used when both are 0.
+    pub minutes: f64,
+    /// Images a step.
+    pub batch: u32,
+    /// Images of a forward and backward pass; 0: the whole batch. A smaller number needs less memory, and gives batch norm
+    /// the statistics of the smaller number.
+    pub micro_batch: u32,
+    /// Peak learning rate; 0: the schedule's own (short: 5e-3 binarized, 2e-3 float; paper: 1e-3).
+    pub lr: f64,
+    /// Learning-rate schedule.
+    pub schedule: Schedule,
+    /// Optimizer.
+    pub optimizer: OptimizerName,
+    /// Global gradient norm is clipped to this; 0: never.
+    pub clip_norm: f32,
+    /// Seed of first weights, data order, augmentation and location noise.
+    pub seed: u32,
+    /// Weight of the information-bottleneck term: 1 / beta (spec: method 2.1).
+    pub ib_weight: f32,
+    /// Weight of the object prior: gamma.
+    pub sop_weight: f32,
+    /// Fraction of the steps after which the extra terms count; negative: the schedule's own.
+    pub extra_terms_from: f64,
+    /// Scale of the location noise at positive priors (spec: method 2.3).
+    pub location_noise: f32,
+    /// Steps between evaluations on the test split; 0: about ten in a run.
+    pub eval_every: u64,
+    /// Steps between checkpoints; 0: at every evaluation.
+    pub checkpoint_every: u64,
+    /// Skipped steps in a row after which the run stops.
+    pub max_skipped: u32,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        TrainConfig {
+            steps: 0,
+            epochs: 0.0,
+            minutes: 0.0,
+            batch: 16,
+            micro_batch: 0,
+            lr: 0.0,
+            schedule: Schedule::Auto,
+            optimizer: OptimizerName::Adam,
+            clip_norm: 5.0,
+            seed: 1,
+            ib_weight: 0.1,
+            sop_weight: 0.2,
+            extra_terms_from: -1.0,
+            location_noise: 0.001,
+            eval_every: 0,
+            checkpoint_every: 0,
+            max_skipped: 20,
+        }
+    }
+}
+
+/// Everything that defines a run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// The network.
+    pub model: ModelConfig,
+    /// The data.
+    pub data: DataConfig,
+    /// The training.
+    pub train: TrainConfig,
+}
+
+/// Configuration files larger than this are refused.
+const MAX_BYTES: u64 = 1 << 20;
+
+impl RunConfig {
+    /// Reads a TOML file. Unknown keys and values of the wrong kind are errors with the line and the key.
+    pub fn read(path: &Path) -> Result<RunConfig> {
+        let len = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?.len();
+        if len > MAX_BYTES {
+            return Err(Error::format(
+                path,
+                format!("is {len} bytes, a configuration has at most {MAX_BYTES}"),
+                "Is this the right file?",
+            ));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let config: RunConfig = toml::from_str(&text).map_err(|e| Error::Format {
+            path: path.to_path_buf(),
+            line: e.span().map(|s| 1 + text[..s.start.min(text.len())].matches('\n').count()),
+            problem: e.message().trim().replace('\n', " "),
+            remedy: "The file `config.toml` of any run folder shows every key and its form.".to_string(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML, every key written out.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::config("configuration", e.to_string(), "This is a mistake of ours."))
+    }
+
+    /// Looks for impossible values.
+    pub fn check(&self) -> Result<()> {
+        let t = &self.train;
+        let bad = |key: &str, problem: String, remedy: &str| Err(Error::config(key, problem, remedy));
+        if t.batch == 0 || t.batch > 4096 {
+            return bad(
+                "train.batch",
+                format!("is {}, expected 1 to 4096", t.batch),
+                "Give --batch a sensible number.",
+            );
+        }
+        if t.micro_batch != 0 && !t.batch.is_multiple_of(t.micro_batch) {
+            return bad(
+                "train.micro_batch",
+                format!("is {}, which does not divide the batch of {}", t.micro_batch, t.batch),
+                "Choose a divisor of --batch.",
+            );
+        }
+        for (key, v, low, high) in [
+            ("train.lr", t.lr, 0.0, 10.0),
+            ("train.epochs", t.epochs, 0.0, 1e6),
+            ("train.minutes", t.minutes, 0.0, 1e6),
+            ("train.ib_weight", t.ib_weight as f64, 0.0, 1e4),
+            ("train.sop_weight", t.sop_weight as f64, 0.0, 1e4),
+            ("train.extra_terms_from", t.extra_terms_from, -1.0, 1.0),
+            ("train.location_noise", t.location_noise as f64, 0.0, 1.0),
+            ("train.clip_norm", t.clip_norm as f64, 0.0, 1e9),
+        ] {
+            if !(v >= low && v <= high) {
+                return bad(key, format!("is {v}, expected {low} to {high}"), "Change it in the file or by its flag.");
+            }
+        }
+        if self.model.classes.len() > 1000 {
+            return bad(
+                "model.classes",
+                format!("has {} names", self.model.classes.len()),
+                "At most 1000 are supported.",
+            );
+        }
+        if !["voc", "coco"].contains(&self.model.priors.as_str()) {
+            return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");
+        }
+        if self.data.path.is_empty() {
+            return bad("data.path", "is empty".into(), "Give --data a folder, a json file or the word scenes.");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! Runs a plan on wgpu: buffers, bind groups and pipelines are made once; a run replays the steps.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::Gpu;
+use super::device::{Pipeline, device_error};
+use crate::cpu::{check_readable, wrong_length};
+use crate::plan::{Cost, Executor, Groups, Plan, StepKind, TensorId, View};
+use crate::{Error, Result};
+
+/// A plan with its memory on a wgpu device.
+pub struct GpuExecutor {
+    gpu: Arc<Gpu>,
+    plan: Arc<Plan>,
+    blocks: Vec<wgpu::Buffer>,
+    ready: Vec<Ready>,
+    staging: HashMap<u64, wgpu::Buffer>,
+    /// Work a millisecond, in the units of [`work`]; measured in the first runs.
+    rate: f64,
+    calibrating: u32,
+}
+
+/// What a step needs at run time.
+enum Ready {
+    Dispatch { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, groups: Groups },
+    Other,
+}
+
+/// The longest time one submission should take: far below Windows' watchdog (2 s), far above the cost of submitting.
+const PIECE_MS: f64 = 300.0;
+
+/// A rough count of a step's work, for cutting submissions only.
+fn work(c: &Cost) -> f64 {
+    c.macs as f64 + c.binary_macs as f64 / 16.0 + c.bytes as f64 / 4.0 + 10_000.0
+}
+
+impl GpuExecutor {
+    /// Makes buffers, pipelines (on all cores) and bind groups, and uploads constants and first states.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver has too little memory or refuses a shader; [`Error::Limit`] when a block is
+    /// larger than a buffer may be.
+    pub fn new(gpu: Arc<Gpu>, plan: Arc<Plan>) -> Result<Self> {
+        let align = plan.limits.alignment.max(gpu.limits().alignment);
+        let indirect: HashSet<u32> = plan
+            .steps
+            .iter()
+            .filter_map(|s| match &s.kind {
+                StepKind::Dispatch { groups: Groups::Indirect(v), .. } => Some(plan.memory.of(*v).block),
+                _ => None,
+            })
+            .collect();
+        let mut blocks = Vec::with_capacity(plan.memory.blocks.len());
+        for (i, b) in plan.memory.blocks.iter().enumerate() {
+            if b.bytes > gpu.limits().max_buffer {
+                return Err(Error::Limit {
+                    what: format!("buffer {}", b.name),
+                    need: format!("{} bytes", b.bytes),
+                    limit: "the device's largest buffer".to_string(),
+                    have: gpu.limits().max_buffer.to_string(),
+                    remedy: "Build the plan for this device's limits.".to_string(),
+                });
+            }
+            use wgpu::BufferUsages as U;
+            let mut usage = U::STORAGE | U::COPY_DST | U::COPY_SRC;
+            if indirect.contains(&(i as u32)) {
+                usage |= U::INDIRECT;
+            }
+            blocks.push(gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&b.name),
+                size: b.bytes.div_ceil(16) * 16,
+                usage,
+                mapped_at_creation: false,
+            }));
+        }
+        gpu.check()?;
+
+        // All uniform structs in one buffer, each at its own aligned offset.
+        let mut uniforms: Vec<u8> = Vec::new();
+        let mut offsets = vec![0u64; plan.steps.len()];
+        for (i, s) in plan.steps.iter().enumerate() {
+            if let StepKind::Dispatch { dims, .. } = &s.kind {
+                offsets[i] = uniforms.len() as u64;
+                uniforms.extend_from_slice(dims);
+                uniforms.resize(uniforms.len().div_ceil(align as usize) * align as usize, 0);
+            }
+        }
+        let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("dims"),
+            size: (uniforms.len() as u64).max(align),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue.write_buffer(&uniform, 0, &uniforms);
+
+        // Pipelines first, each once and in parallel: they are what takes time in a first run.
+        let mut seen = HashSet::new();
+        let wanted: Vec<_> = plan
+            .steps
+            .iter()
+            .filter_map(|s| match &s.kind {
+                StepKind::Dispatch { kernel, constants, .. } => Some((*kernel, constants)),
+                _ => None,
+            })
+            .filter(|(k, c)| seen.insert((k.name, c.iter().map(|(n, v)| (*n, v.to_bits())).collect::<Vec<_>>())))
+            .collect();
+        wanted.par_iter().for_each(|(k, c)| {
+            gpu.pipeline(k, c);
+        });
+        gpu.check()?;
+
+        let mut ready = Vec::with_capacity(plan.steps.len());
+        for (i, s) in plan.steps.iter().enumerate() {
+            ready.push(match &s.kind {
+                StepKind::Dispatch { kernel, constants, dims, bindings, groups } => {
+                    let pipeline = gpu.pipeline(kernel, constants);
+                    let mut entries = vec![entry(0, &uniform, offsets[i], dims.len() as u64)];
+                    for (k, v) in bindings.iter().enumerate() {
+                        let p = plan.memory.of(*v);
+                        entries.push(entry(k as u32 + 1, &blocks[p.block as usize], p.offset, p.bytes.max(16)));
+                    }
+                    let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: Some(&s.label),
+                        layout: &pipeline.layout,
+                        entries: &entries,
+                    });
+                    Ready::Dispatch { pipeline, group, groups: *groups }
+                }
+                _ => Ready::Other,
+            });
+        }
+        gpu.check()?;
+
+        // A software adapter does about 1e6 units a millisecond at worst; the first runs measure the truth.
+        let rate = if gpu.is_hardware() { 1e7 } else { 1e6 };
+        let mut e = GpuExecutor { gpu, plan, blocks, ready, staging: HashMap::new(), rate, calibrating: 3 };
+        let plan = e.plan.clone();
+        for (i, t) in plan.tensors.iter().enumerate() {
+            if let Some(data) = &t.data
+                && !plan.memory.placements[i].is_empty()
+            {
+                e.write(TensorId(i as u32), data)?;
+            }
+        }
+        e.gpu.check()?;
+        Ok(e)
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    fn views(&self, t: TensorId) -> Vec<View> {
+        (0..self.plan.memory.placements[t.0 as usize].len() as u32).map(|slice| View { tensor: t, slice }).collect()
+    }
+
+    /// Reads views whatever their role: only true between the steps that write and those that reuse the memory.
+    pub fn read_views(&mut self, views: &[View]) -> Result<Vec<Vec<u32>>> {
+        let places: Vec<_> = views.iter().map(|v| self.plan.memory.of(*v)).collect();
+        let total: u64 = places.iter().map(|p| p.bytes).sum::<u64>().max(4);
+        let size = total.next_power_of_two().max(256);
+        let staging = self.staging.entry(size).or_insert_with(|| {
+            self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut at = 0;
+        for p in &places {
+            encoder.copy_buffer_to_buffer(&self.blocks[p.block as usize], p.offset, staging, at, p.bytes);
+            at += p.bytes;
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        let slice = staging.slice(..total);
+        let (send, receive) = std::sync::mpsc::channel();
+        slice.map_async(wgpu::MapMode::Read, move |r| {
+            // The receiver lives until the answer has come.
+            let _ = send.send(r);
+        });
+        self.gpu.wait()?;
+        let name = &self.gpu.info().name;
+        match receive.recv() {
+            Ok(Ok(())) => {}
+            _ => return Err(device_error(name, "reading results back failed".to_string())),
+        }
+        let mut out = Vec::with_capacity(views.len());
+        {
+            let data = slice
+                .get_mapped_range()
+                .map_err(|e| device_error(name, format!("reading results back failed: {e}")))?;
+            let mut at = 0usize;
+            for p in &places {
+                let bytes = &data[at..at + p.bytes as usize];
+                out.push(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
+                at += bytes.len();
+            }
+        }
+        staging.unmap();
+        Ok(out)
+    }
+
+    /// Writes one view.
+    pub fn write_view(&mut self, v: View, data: &[u32]) {
+        let p = self.plan.memory.of(v);
+        self.gpu.queue.write_buffer(&self.blocks[p.block as usize], p.offset, bytemuck::cast_slice(data));
+    }
+
+    fn submit(&mut self, steps: &[usize]) {
+        let plan = self.plan.clone();
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut i = 0;
+        while i < steps.len() {
+            match &plan.steps[steps[i]].kind {
+                StepKind::Clear(v) => {
+                    let p = plan.memory.of(*v);
+                    encoder.clear_buffer(&self.blocks[p.block as usize], p.offset, Some(p.bytes));
+                    i += 1;
+                }
+                StepKind::Copy { from, to } => {
+                    let (a, b) = (plan.memory.of(*from), plan.memory.of(*to));
+                    let (from, to) = (&self.blocks[a.block as usize], &self.blocks[b.block as usize]);
+                    encoder.copy_buffer_to_buffer(from, a.offset, to, b.offset, a.bytes);
+                    i += 1;
+                }
+                StepKind::Dispatch { .. } => {
+                    let mut pass = encoder.begin_compute_pass(&Default::default());
+                    while let Some(Ready::Dispatch { pipeline, group, groups }) = steps.get(i).map(|s| &self.ready[*s])
+                    {
+                        pass.set_pipeline(&pipeline.pipeline);
+                        pass.set_bind_group(0, group, &[]);
+                        match groups {
+                            Groups::Fixed([x, y, z]) => pass.dispatch_workgroups(*x, *y, *z),
+                            Groups::Indirect(v) => {
+                                let p = plan.memory.of(*v);
+                                pass.dispatch_workgroups_indirect(&self.blocks[p.block as usize], p.offset);
+                            }
+                        }
+                        i += 1;
+                    }
+                }
+            }
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+}
+
+fn entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: wgpu::BufferSize::new(size),
+        }),
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn device_name(&self) -> String {
+        self.gpu.name()
+    }
+
+    fn write(&mut self, tensor: TensorId, data: &[u32]) -> Result<()> {
+        let plan = self.plan.clone();
+        let views = self.views(tensor);
+        let total: u64 = views.iter().map(|v| plan.memory.of(*v).bytes / 4).sum();
+        if total != data.len() as u64 {
+            return Err(wrong_length(&plan, tensor, data.len()));
+        }
+        let mut at = 0usize;
+        for v in views {
+            let len = (plan.memory.of(v).bytes / 4) as usize;
+            self.write_view(v, &data[at..at + len]);
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>> {
+        check_readable(&self.plan, tensor)?;
+        let views = self.views(tensor);
+        Ok(self.read_views(&views)?.concat())
+    }
+
+    fn run_steps(&mut self, steps: &[usize]) -> Result<()> {
+        let plan = self.plan.clone();
+        let (mut start, mut units) = (0usize, 0f64);
+        for (i, s) in steps.iter().enumerate() {
+            units += work(&plan.steps[*s].cost);
+            if i + 1 < steps.len() && units / self.rate < PIECE_MS {
+                continue;
+            }
+            let begin = Instant::now();
+            self.submit(&steps[start..=i]);
+            if self.calibrating > 0 {
+                self.gpu.wait()?;
+                let ms = begin.elapsed().as_secs_f64() * 1e3;
+                // Only long pieces say something about the rate; the slowest is believed.
+                if ms > 1.0 {
+                    let seen = units / ms;
+                    self.rate = if self.calibrating == 3 { seen } else { self.rate.min(seen) };
+                }
+            }
+            (start, units) = (i + 1, 0.0);
+        }
+        self.calibrating = self.calibrating.saturating_sub(1);
+        self.gpu.check()
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.gpu.wait()
+    }
+}

@@ -1,0 +1,113 @@
+//! `ssd300-vgg16`: the original SSD300 in float, and the binarized network as BiDet's code builds it (spec:
+//! architectures, sections 3 and 4), with the parameter names of those checkpoints.
+
+use super::layers::*;
+use crate::Result;
+use crate::config::{Binarization, ModelConfig};
+use crate::ops::binary_conv2d::InputDomain;
+use crate::ops::l2_norm::L2Norm;
+use crate::ops::max_pool2d::MaxPool2d;
+use crate::plan::{Builder, Format, Init, ParamLayout, Shape, TensorId};
+
+/// Input side in pixels.
+pub const SIZE: u32 = 300;
+
+/// The eight extra convolutions: output channels and window.
+const EXTRAS: [(u32, Window); 8] = {
+    const V: Window = Window { kernel: 3, stride: 1, padding: 0, dilation: 1 };
+    [(256, K1), (512, K3S2), (128, K1), (256, K3S2), (128, K1), (256, V), (128, K1), (256, V)]
+};
+
+/// The six source maps: 38, 19, 10, 5, 3 and 1 cells.
+pub fn sources(b: &mut Builder, images: TensorId, config: &ModelConfig) -> Result<Vec<TensorId>> {
+    match config.method.binarization {
+        Binarization::Float => float(b, images, config.float_batch_norm),
+        Binarization::BiReal => binarized(b, images),
+    }
+}
+
+fn l2_norm(b: &mut Builder, x: TensorId) -> Result<TensorId> {
+    let layout = ParamLayout::Planes(vec!["L2Norm.weight".to_string()]);
+    let shape = Shape::vector(b.shape(x).c);
+    let w = b.param(DETECTOR, "L2Norm.weight", shape, Format::Map, layout, Init::Planes(vec![20.0]));
+    b.apply1(L2Norm { eps: 1e-10 }, "L2Norm", &[x, w])
+}
+
+fn max_pool(b: &mut Builder, name: &str, x: TensorId, k: Window, ceil_mode: bool) -> Result<TensorId> {
+    let op = MaxPool2d { kernel: [k.kernel; 2], stride: [k.stride; 2], padding: [k.padding; 2], ceil_mode };
+    b.apply1(op, name, &[x])
+}
+
+/// VGG16's body; numbers as in torchvision's `features` (with fc6 and fc7 as 31 and 33), which is what weight files use.
+fn float(b: &mut Builder, images: TensorId, norm: bool) -> Result<Vec<TensorId>> {
+    let layer = |b: &mut Builder, name: &str, x, out, k| -> Result<TensorId> {
+        let y = conv(b, name, x, out, k, true)?;
+        let y = if norm { batch_norm(b, &format!("{name}.bn"), y, None)? } else { y };
+        relu(b, name, y)
+    };
+    let pool = Window { kernel: 2, stride: 2, padding: 0, dilation: 1 };
+    let mut x = images;
+    let mut index = 0;
+    let mut conv4_3 = x;
+    for (stage, (channels, convs)) in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)].into_iter().enumerate() {
+        for _ in 0..convs {
+            x = layer(b, &format!("vgg.{index}"), x, channels, K3)?;
+            index += 2;
+        }
+        match stage {
+            3 => {
+                conv4_3 = x;
+                x = max_pool(b, &format!("vgg.{index}"), x, pool, false)?;
+            }
+            4 => x = max_pool(b, &format!("vgg.{index}"), x, K3, false)?,
+            _ => x = max_pool(b, &format!("vgg.{index}"), x, pool, stage == 2)?,
+        }
+        index += 1;
+    }
+    x = layer(b, "vgg.31", x, 1024, Window { kernel: 3, stride: 1, padding: 6, dilation: 6 })?;
+    x = layer(b, "vgg.33", x, 1024, K1)?;
+    let mut sources = vec![l2_norm(b, conv4_3)?, x];
+    for (i, (out, k)) in EXTRAS.into_iter().enumerate() {
+        x = layer(b, &format!("extras.{i}"), x, out, k)?;
+        if i % 2 == 1 {
+            sources.push(x);
+        }
+    }
+    Ok(sources)
+}
+
+fn binarized(b: &mut Builder, images: TensorId) -> Result<Vec<TensorId>> {
+    let x = conv(b, "vgg.layers.0", images, 64, K3, false)?;
+    let mut x = batch_norm(b, "vgg.layers.1", x, None)?;
+    let blocks: [(u32, u32); 16] = [
+        (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1), (256, 1),
+        (512, 2), (512, 1), (512, 1), (512, 1), (512, 2), (512, 1), (512, 1), (512, 1),
+    ];
+    let mut source = x;
+    for (i, (channels, stride)) in blocks.into_iter().enumerate() {
+        let index = i + 2;
+        x = binary_block(b, &format!("vgg.layers.{index}"), x, channels, stride)?;
+        if index == 13 {
+            source = x;
+        }
+    }
+    x = max_pool(b, "vgg.layers.18", x, K3, false)?;
+    let wide = Window { kernel: 3, stride: 1, padding: 6, dilation: 6 };
+    x = binary_conv(b, "vgg.layers.19", x, 1024, wide, InputDomain::Sign)?;
+    x = batch_norm(b, "vgg.layers.20", x, None)?;
+    x = relu(b, "vgg.layers.21", x)?;
+    x = conv(b, "vgg.layers.22", x, 1024, K1, true)?;
+    x = batch_norm(b, "vgg.layers.23", x, None)?;
+    x = relu(b, "vgg.layers.24", x)?;
+    let mut sources = vec![l2_norm(b, source)?, x];
+    for (i, (out, k)) in EXTRAS.into_iter().enumerate() {
+        // The first extra layer reads a ReLU's output: zeros and plus ones.
+        let domain = if i == 0 { InputDomain::ZeroOne } else { InputDomain::Sign };
+        x = binary_conv(b, &format!("extras.{i}"), x, out, k, domain)?;
+        x = batch_norm(b, &format!("extra_bns.{i}"), x, None)?;
+        if i % 2 == 1 {
+            sources.push(x);
+        }
+    }
+    Ok(sources)
+}

@@ -1,0 +1,47 @@
+//! `tiny`: the same kind of network as SSD300 in small. 160x160, maps of 20, 10, 5 and 3 cells, about a million
+//! parameters, under 300 million multiply-accumulates an image.
+
+use super::layers::{K3S2, batch_norm, binary_block, conv, float_block, relu};
+use crate::Result;
+use crate::config::Binarization;
+use crate::detect::priors::{PriorMap, PriorSpec};
+use crate::plan::{Builder, TensorId};
+
+/// Input side in pixels.
+pub const SIZE: u32 = 160;
+
+/// Priors: cells, step, smallest and largest size in pixels of 160. They reach objects of a fourteenth of the image.
+pub fn priors() -> Result<PriorSpec> {
+    let map = |cells, step, min, max| PriorMap::new(cells, step, min, max, &[2.0]);
+    let maps = vec![
+        map(20, 8.0, 12.0, 65.0),
+        map(10, 16.0, 40.0, 73.0),
+        map(5, 32.0, 72.0, 103.0),
+        map(3, 160.0 / 3.0, 110.0, 154.0),
+    ];
+    PriorSpec::new(SIZE as f64, maps, true)
+}
+
+/// The source maps for the heads: 20, 10, 5 and 3 cells, 128 channels each.
+pub fn sources(b: &mut Builder, images: TensorId, binarization: Binarization) -> Result<Vec<TensorId>> {
+    let binary = binarization != Binarization::Float;
+    let block = |b: &mut Builder, name: &str, x, out, stride| match binary {
+        true => binary_block(b, name, x, out, stride),
+        false => float_block(b, name, x, out, stride),
+    };
+    let x = conv(b, "body.0", images, 32, K3S2, false)?;
+    let mut x = batch_norm(b, "body.1", x, None)?;
+    if !binary {
+        x = relu(b, "body.1", x)?;
+    }
+    let x = block(b, "body.2", x, 64, 2)?; // 40
+    let x = block(b, "body.3", x, 64, 1)?;
+    let x = block(b, "body.4", x, 128, 2)?; // 20
+    let x = block(b, "body.5", x, 128, 1)?;
+    let s0 = block(b, "body.6", x, 128, 1)?;
+    let x = block(b, "body.7", s0, 128, 2)?; // 10
+    let s1 = block(b, "body.8", x, 128, 1)?;
+    let s2 = block(b, "body.9", s1, 128, 2)?; // 5
+    let s3 = block(b, "body.10", s2, 128, 2)?; // 3
+    Ok(vec![s0, s1, s2, s3])
+}

@@ -1,0 +1,603 @@
+//! Makes a plan: tensors, steps, the tape for the backward pass, memory.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::memory::{Inside, plan_memory};
+use super::*;
+use crate::{Error, Result};
+
+/// Whether the plan trains or only infers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics, gradients.
+    Train,
+    /// Running statistics, no gradients.
+    Eval,
+}
+
+/// Where the gradient of an input goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grad {
+    /// The gradient tensor, of the input's shape and format.
+    pub tensor: TensorId,
+    /// Whether it already holds something: then the kernel adds, otherwise it overwrites.
+    pub accumulate: bool,
+}
+
+impl Grad {
+    /// 1 to add, 0 to overwrite: the `accumulate` field of a kernel's dims.
+    pub fn flag(&self) -> u32 {
+        self.accumulate as u32
+    }
+}
+
+/// One parameter slab of an optimizer group: a flat view of parameters and gradients, element by element the same.
+#[derive(Debug, Clone)]
+pub struct Slab {
+    /// All parameters of the slab, [`Format::Flat`].
+    pub params: TensorId,
+    /// Their gradients, in the same order.
+    pub grads: Option<TensorId>,
+    /// Elements, padding included.
+    pub elements: u32,
+    /// (index into the plan's params, first element, elements with padding).
+    pub entries: Vec<(usize, u32, u32)>,
+}
+
+struct Applied {
+    op: Rc<dyn Op>,
+    io: Io,
+    saved: Saved,
+}
+
+/// Builds a [`Plan`].
+///
+/// Batch tensors that would not fit a binding are cut along N into slices, the same for all tensors of the plan;
+/// operations add their steps for each slice in order, and reductions over the batch carry their accumulators from slice
+/// to slice, so that the result has the same bits with any number of slices.
+pub struct Builder {
+    name: String,
+    mode: Mode,
+    limits: PlanLimits,
+    batch: u32,
+    slices: Vec<Range<u32>>,
+    tensors: Vec<TensorInfo>,
+    names: HashMap<String, u32>,
+    params: Vec<ParamInfo>,
+    param_of: HashMap<TensorId, usize>,
+    steps: Vec<Step>,
+    segments: Vec<String>,
+    segment: usize,
+    layers: Vec<LayerInfo>,
+    tape: Vec<Applied>,
+    grads: HashMap<TensorId, TensorId>,
+    inside: Inside,
+    closed: HashMap<String, Vec<Slab>>,
+    oversized: Option<(String, u64)>,
+    deferred: Vec<Deferred>,
+    gate: Option<TensorId>,
+}
+
+/// Steps that an operation wants to add after the backward pass.
+type Deferred = Box<dyn FnOnce(&mut Builder) -> Result<()>>;
+
+impl Builder {
+    fn new(name: &str, mode: Mode, limits: PlanLimits, batch: u32, per_slice: u32) -> Self {
+        let slices = (0..batch.div_ceil(per_slice)).map(|i| i * per_slice..((i + 1) * per_slice).min(batch)).collect();
+        Builder {
+            name: name.to_string(),
+            mode,
+            limits,
+            batch,
+            slices,
+            tensors: Vec::new(),
+            names: HashMap::new(),
+            params: Vec::new(),
+            param_of: HashMap::new(),
+            steps: Vec::new(),
+            segments: vec!["forward".to_string()],
+            segment: 0,
+            layers: Vec::new(),
+            tape: Vec::new(),
+            grads: HashMap::new(),
+            inside: Inside::new(),
+            closed: HashMap::new(),
+            oversized: None,
+            deferred: Vec::new(),
+            gate: None,
+        }
+    }
+
+    /// Runs `network` on a fresh builder and gives the plan with what `network` returned. When a tensor is too large
+    /// for a binding, the batch is cut into slices and `network` runs again.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when a single image, or a tensor without images, does not fit; and whatever `network` returns.
+    pub fn build<T>(
+        name: &str,
+        mode: Mode,
+        limits: PlanLimits,
+        batch: u32,
+        network: impl Fn(&mut Builder) -> Result<T>,
+    ) -> Result<(Plan, T)> {
+        if batch == 0 {
+            return Err(Error::config("batch", "is 0, expected at least 1", "Give a batch of 1 or more."));
+        }
+        let mut per_slice = batch;
+        loop {
+            let mut b = Builder::new(name, mode, limits, batch, per_slice);
+            let out = network(&mut b)?;
+            let Some((tensor, per_image)) = b.oversized.take() else {
+                return Ok((b.finish()?, out));
+            };
+            let fits = (limits.max_binding.min(limits.max_buffer) / per_image) as u32;
+            if fits == 0 || fits >= per_slice {
+                return Err(Error::Limit {
+                    what: format!("tensor {tensor}"),
+                    need: format!("{} a{}", mib(per_image), if fits == 0 { "n image" } else { "" }),
+                    limit: "the largest binding of this device".to_string(),
+                    have: mib(limits.max_binding),
+                    remedy: "Use a smaller input size, another --device, or --device cpu.".to_string(),
+                });
+            }
+            per_slice = fits;
+        }
+    }
+
+    /// Whether the plan trains.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+    /// Images in a batch.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+    /// The slices of the batch: (index, images before it, images in it).
+    pub fn slices(&self) -> Vec<(u32, u32, u32)> {
+        self.slices.iter().enumerate().map(|(i, r)| (i as u32, r.start, r.end - r.start)).collect()
+    }
+    /// What is known of a tensor.
+    pub fn info(&self, t: TensorId) -> &TensorInfo {
+        &self.tensors[t.0 as usize]
+    }
+    /// A tensor's shape.
+    pub fn shape(&self, t: TensorId) -> Shape {
+        self.info(t).shape
+    }
+    /// Starts or goes on with a segment; the following steps belong to it.
+    pub fn segment(&mut self, name: &str) {
+        self.segment = self.segments.iter().position(|s| s == name).unwrap_or_else(|| {
+            self.segments.push(name.to_string());
+            self.segments.len() - 1
+        });
+    }
+    /// The name of the current segment.
+    pub fn current_segment(&self) -> &str {
+        &self.segments[self.segment]
+    }
+    /// Number of steps so far.
+    pub fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    // === Tensors ===
+
+    /// A tensor of any kind. A name that is taken gets a number behind it.
+    pub fn tensor(&mut self, name: &str, shape: Shape, format: Format, role: Role, sliced: bool) -> TensorId {
+        let uses = self.names.entry(name.to_string()).or_insert(0);
+        *uses += 1;
+        let name = if *uses == 1 { name.to_string() } else { format!("{name}#{uses}") };
+        let info = TensorInfo { name, shape, format, role, sliced, requires_grad: false, data: None };
+        let largest = self.slices.iter().map(|r| r.end - r.start).max().unwrap_or(1);
+        let bytes = if sliced { info.bytes_of(largest) } else { info.bytes() };
+        if bytes > self.limits.max_binding.min(self.limits.max_buffer) {
+            let need = if sliced { info.bytes_of(1) } else { bytes };
+            if self.oversized.as_ref().is_none_or(|(_, b)| need > *b) {
+                self.oversized = Some((info.name.clone(), need));
+            }
+        }
+        self.tensors.push(info);
+        TensorId(self.tensors.len() as u32 - 1)
+    }
+
+    /// A float map of the batch (n = batch) that lives inside a run.
+    pub fn map(&mut self, name: &str, shape: Shape) -> TensorId {
+        self.tensor(name, shape, Format::Map, Role::Transient, true)
+    }
+    /// Sign words of the batch that live inside a run.
+    pub fn words(&mut self, name: &str, shape: Shape) -> TensorId {
+        self.tensor(name, shape, Format::Words, Role::Transient, true)
+    }
+    /// A tensor that is not cut into slices and lives inside a run: partial sums, prepared weights, per-image scalars.
+    pub fn scratch(&mut self, name: &str, shape: Shape, format: Format) -> TensorId {
+        self.tensor(name, shape, format, Role::Transient, false)
+    }
+    /// A tensor that the host writes before a run.
+    pub fn input(&mut self, name: &str, shape: Shape, format: Format, sliced: bool) -> TensorId {
+        self.tensor(name, shape, format, Role::Input, sliced)
+    }
+    /// A tensor that the host reads after a run.
+    pub fn output(&mut self, name: &str, shape: Shape, format: Format, sliced: bool) -> TensorId {
+        self.tensor(name, shape, format, Role::Output, sliced)
+    }
+    /// Turns a transient into one that the host may read: it no longer shares memory.
+    pub fn keep(&mut self, t: TensorId) {
+        let role = &mut self.tensors[t.0 as usize].role;
+        if *role == Role::Transient {
+            *role = Role::Output;
+        }
+    }
+    /// A tensor kept between steps, with its first contents (zeros where `None`).
+    pub fn state(&mut self, name: &str, shape: Shape, format: Format, first: Option<Vec<u32>>) -> TensorId {
+        let t = self.tensor(name, shape, format, Role::State, false);
+        self.tensors[t.0 as usize].data = first.map(Arc::new);
+        t
+    }
+    /// A tensor whose contents never change.
+    pub fn constant(&mut self, name: &str, shape: Shape, format: Format, data: Vec<u32>) -> TensorId {
+        let t = self.tensor(name, shape, format, Role::Const, false);
+        debug_assert_eq!(data.len() as u64, format.elements(shape), "{name}");
+        self.tensors[t.0 as usize].data = Some(Arc::new(data));
+        t
+    }
+    /// Marks an input as one that wants a gradient (for tests and for reading gradients of images).
+    pub fn want_grad(&mut self, t: TensorId) {
+        self.tensors[t.0 as usize].requires_grad = true;
+    }
+
+    /// A learned parameter of a group. Its gradient (in training plans) starts every run of the `clear` steps at zero
+    /// and is accumulated.
+    pub fn param(
+        &mut self,
+        group: &str,
+        name: &str,
+        shape: Shape,
+        format: Format,
+        layout: ParamLayout,
+        init: Init,
+    ) -> TensorId {
+        let t = self.tensor(name, shape, format, Role::Param, false);
+        let train = self.mode == Mode::Train;
+        self.tensors[t.0 as usize].requires_grad = train;
+        let grad = train.then(|| self.tensor(&format!("d.{name}"), shape, format, Role::ParamGrad, false));
+        self.param_of.insert(t, self.params.len());
+        self.params.push(ParamInfo { tensor: t, grad, group: group.to_string(), layout, init, learned: true });
+        t
+    }
+
+    /// Values that are saved with the weights but not learned, e.g. running statistics.
+    pub fn buffer_param(&mut self, name: &str, shape: Shape, layout: ParamLayout, init: Init) -> TensorId {
+        let t = self.tensor(name, shape, Format::Map, Role::State, false);
+        self.param_of.insert(t, self.params.len());
+        self.params.push(ParamInfo { tensor: t, grad: None, group: String::new(), layout, init, learned: false });
+        t
+    }
+
+    /// Puts the parameters of a group into slabs no larger than a binding and gives the slabs. Parameters of the group
+    /// must not be added afterwards.
+    pub fn close_group(&mut self, group: &str) -> Vec<Slab> {
+        if let Some(s) = self.closed.get(group) {
+            return s.clone();
+        }
+        let align = |bytes: u64| bytes.div_ceil(self.limits.alignment) * self.limits.alignment;
+        let limit = self.limits.max_binding.min(self.limits.max_buffer);
+        // Bytes so far, and (parameter, byte offset, bytes) of each entry.
+        type Filling = (u64, Vec<(usize, u64, u64)>);
+        let mut slabs: Vec<Filling> = Vec::new();
+        for (i, p) in self.params.iter().enumerate().filter(|(_, p)| p.learned && p.group == group) {
+            let bytes = self.tensors[p.tensor.0 as usize].bytes();
+            match slabs.last_mut() {
+                Some((end, entries)) if *end + bytes <= limit => {
+                    entries.push((i, *end, bytes));
+                    *end = align(*end + bytes);
+                }
+                _ => slabs.push((align(bytes), vec![(i, 0, bytes)])),
+            }
+        }
+        let mut out = Vec::new();
+        for (k, (bytes, entries)) in slabs.into_iter().enumerate() {
+            let shape = Shape::vector((bytes / 4) as u32);
+            let params = self.tensor(&format!("slab.{group}.{k}"), shape, Format::Flat, Role::State, false);
+            let train = self.mode == Mode::Train;
+            let grads =
+                train.then(|| self.tensor(&format!("slab.d.{group}.{k}"), shape, Format::Flat, Role::State, false));
+            for (i, offset, _) in &entries {
+                self.inside.insert(self.params[*i].tensor, (params, *offset));
+                if let (Some(g), Some(slab)) = (self.params[*i].grad, grads) {
+                    self.inside.insert(g, (slab, *offset));
+                }
+            }
+            let entries = entries.into_iter().map(|(i, o, b)| (i, (o / 4) as u32, (b / 4) as u32)).collect();
+            out.push(Slab { params, grads, elements: (bytes / 4) as u32, entries });
+        }
+        self.closed.insert(group.to_string(), out.clone());
+        out
+    }
+
+    /// The parameter information of a tensor, if it is one.
+    pub fn param_info(&self, t: TensorId) -> Option<&ParamInfo> {
+        self.param_of.get(&t).map(|i| &self.params[*i])
+    }
+
+    // === Steps ===
+
+    /// A tensor's slice `s`, or the whole tensor when it is not sliced.
+    pub fn at(&self, t: TensorId, s: u32) -> View {
+        View { tensor: t, slice: if self.info(t).sliced { s } else { 0 } }
+    }
+
+    /// Adds a dispatch. `bindings` are in the kernel's order; `label` is the layer's name.
+    ///
+    /// # Errors
+    /// A wrong number of bindings or a size that does not match the kernel's row (our own mistakes), or more workgroups
+    /// than the device allows.
+    pub fn dispatch<D: Dims>(
+        &mut self,
+        kernel: &'static Kernel,
+        label: &str,
+        dims: &D,
+        bindings: &[View],
+        groups: Groups,
+        cost: Cost,
+    ) -> Result<()> {
+        self.dispatch_with(kernel, &[], label, dims, bindings, groups, cost)
+    }
+
+    /// [`Builder::dispatch`] with values for `override` constants.
+    pub fn dispatch_with<D: Dims>(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+        label: &str,
+        dims: &D,
+        bindings: &[View],
+        groups: Groups,
+        cost: Cost,
+    ) -> Result<()> {
+        let label = format!("{label}.{}", kernel.name);
+        if bindings.len() != kernel.bindings.len() || kernel.dims.name != D::LAYOUT.name {
+            return Err(Error::shape(
+                &label,
+                format!("{} bindings and {}", kernel.bindings.len(), kernel.dims.name),
+                format!("{} and {}", bindings.len(), D::LAYOUT.name),
+            ));
+        }
+        for (name, _) in constants {
+            if !kernel.overrides.contains(name) {
+                return Err(Error::shape(&label, format!("constants out of {:?}", kernel.overrides), name.to_string()));
+            }
+        }
+        if let Groups::Fixed(g) = groups
+            && let Some(most) = g.iter().max().filter(|m| **m > self.limits.max_groups)
+        {
+            return Err(Error::Limit {
+                what: format!("step {label}"),
+                need: format!("{most} workgroups in one dimension"),
+                limit: "the device's limit".to_string(),
+                have: self.limits.max_groups.to_string(),
+                remedy: "Use a smaller batch or input size.".to_string(),
+            });
+        }
+        let slice = if self.slices.len() > 1 {
+            bindings.iter().find(|v| self.info(v.tensor).sliced).map(|v| format!("[{}]", v.slice)).unwrap_or_default()
+        } else {
+            String::new()
+        };
+        let kind = StepKind::Dispatch {
+            kernel,
+            constants: constants.to_vec(),
+            dims: bytemuck::bytes_of(dims).to_vec(),
+            bindings: bindings.to_vec(),
+            groups,
+        };
+        let mut cost = cost;
+        if cost.bytes == 0 {
+            cost.bytes = bindings.iter().map(|v| self.view_bytes(*v)).sum();
+        }
+        self.steps.push(Step { label: label + &slice, segment: self.segment, kind, cost });
+        Ok(())
+    }
+
+    fn view_bytes(&self, v: View) -> u64 {
+        let info = self.info(v.tensor);
+        if info.sliced { info.bytes_of(self.slices[v.slice as usize].len() as u32) } else { info.bytes() }
+    }
+
+    /// Adds steps that set all of a tensor to zero.
+    pub fn clear(&mut self, label: &str, t: TensorId) {
+        let slices = if self.info(t).sliced { self.slices.len() as u32 } else { 1 };
+        for s in 0..slices {
+            let view = self.at(t, s);
+            let cost = Cost { bytes: self.view_bytes(view), ..Default::default() };
+            let step =
+                Step { label: format!("{label}.clear"), segment: self.segment, kind: StepKind::Clear(view), cost };
+            self.steps.push(step);
+        }
+    }
+
+    /// Adds steps that copy one tensor to another of the same shape and format.
+    pub fn copy(&mut self, label: &str, from: TensorId, to: TensorId) -> Result<()> {
+        let (a, b) = (self.info(from), self.info(to));
+        if (a.shape, a.format, a.sliced) != (b.shape, b.format, b.sliced) {
+            return Err(Error::shape(
+                format!("{label}.copy"),
+                format!("{} {:?}", a.shape, a.format),
+                format!("{} {:?}", b.shape, b.format),
+            ));
+        }
+        let slices = if a.sliced { self.slices.len() as u32 } else { 1 };
+        for s in 0..slices {
+            let (from, to) = (self.at(from, s), self.at(to, s));
+            let cost = Cost { bytes: 2 * self.view_bytes(from), ..Default::default() };
+            let kind = StepKind::Copy { from, to };
+            self.steps.push(Step { label: format!("{label}.copy"), segment: self.segment, kind, cost });
+        }
+        Ok(())
+    }
+
+    // === The tape ===
+
+    /// Applies an operation: its forward steps are added, and it is noted for [`Builder::backward`].
+    pub fn apply(&mut self, op: impl Op + 'static, label: &str, inputs: &[TensorId]) -> Result<Vec<TensorId>> {
+        let op: Rc<dyn Op> = Rc::new(op);
+        let (outputs, saved) = op.forward(self, label, inputs)?;
+        let train = self.mode == Mode::Train && inputs.iter().any(|t| self.info(*t).requires_grad);
+        for o in &outputs {
+            self.tensors[o.0 as usize].requires_grad |= train;
+        }
+        let io = Io { label: label.to_string(), inputs: inputs.to_vec(), outputs: outputs.clone() };
+        let params = io.inputs.iter().filter_map(|t| self.param_of.get(t)).map(|i| &self.params[*i]);
+        let params = params.filter(|p| p.learned).map(|p| self.shape(p.tensor).len()).sum();
+        let first = |l: &[TensorId]| l.first().map(|t| self.shape(*t)).unwrap_or(Shape::vector(0));
+        self.layers.push(LayerInfo {
+            label: label.to_string(),
+            op: op.name(),
+            input: first(&io.inputs),
+            output: first(&io.outputs),
+            params,
+            binary_params: op.binary_params(self, &io),
+            cost: op.cost(self, &io),
+        });
+        if train {
+            self.tape.push(Applied { op, io, saved });
+        }
+        Ok(outputs)
+    }
+
+    /// [`Builder::apply`] for operations with one output.
+    pub fn apply1(&mut self, op: impl Op + 'static, label: &str, inputs: &[TensorId]) -> Result<TensorId> {
+        Ok(self.apply(op, label, inputs)?[0])
+    }
+
+    /// Sets the upstream gradient of a tensor to another tensor of the same shape and format.
+    pub fn seed_gradient(&mut self, of: TensorId, gradient: TensorId) {
+        self.grads.insert(of, gradient);
+    }
+
+    /// Adds the backward steps of everything applied so far, in reverse order. Loss operations start it: their
+    /// [`Op::backward`] runs whether or not their output has a gradient. Others run when one of their outputs has one.
+    pub fn backward(&mut self) -> Result<()> {
+        while let Some(a) = self.tape.pop() {
+            let used = a.io.outputs.iter().any(|o| self.grads.contains_key(o));
+            if used || a.op.is_loss() {
+                a.op.backward(self, &a.io, &a.saved)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradient of a tensor, once something has written it.
+    pub fn gradient(&self, of: TensorId) -> Option<TensorId> {
+        self.grads.get(&of).copied().or_else(|| self.param_info(of).and_then(|p| p.grad))
+    }
+
+    /// The gradient of output `i`, if anything used that output.
+    pub fn d_output(&self, io: &Io, i: usize) -> Option<TensorId> {
+        self.grads.get(&io.outputs[i]).copied()
+    }
+
+    /// Where the gradient of input `i` goes, or `None` if none is wanted. After this call it counts as written, so the
+    /// caller must add the steps that write it, for every slice. Gradients of tensors that are not sliced (parameters)
+    /// always accumulate.
+    pub fn d_input(&mut self, io: &Io, i: usize) -> Option<Grad> {
+        let t = io.inputs[i];
+        if !self.info(t).requires_grad {
+            return None;
+        }
+        if let Some(p) = self.param_info(t) {
+            return p.grad.map(|tensor| Grad { tensor, accumulate: true });
+        }
+        if let Some(g) = self.grads.get(&t) {
+            return Some(Grad { tensor: *g, accumulate: true });
+        }
+        let info = self.info(t).clone();
+        let tensor = self.tensor(&format!("d.{}", info.name), info.shape, info.format, Role::Transient, info.sliced);
+        self.grads.insert(t, tensor);
+        if !info.sliced {
+            // Shared by all slices, like a parameter's: it starts at zero and every slice adds.
+            self.clear(&io.label, tensor);
+            return Some(Grad { tensor, accumulate: true });
+        }
+        Some(Grad { tensor, accumulate: false })
+    }
+
+    /// Lets `gradient` (of the same shape and format, which the caller no longer needs) become the gradient of input
+    /// `i` without a copy. Returns where to add it instead, when that input already has a gradient; `None` when done.
+    pub fn give_gradient(&mut self, io: &Io, i: usize, gradient: TensorId) -> Option<Grad> {
+        let t = io.inputs[i];
+        if !self.info(t).requires_grad {
+            return None;
+        }
+        if self.param_info(t).is_some() || self.grads.contains_key(&t) {
+            return self.d_input(io, i);
+        }
+        self.grads.insert(t, gradient);
+        None
+    }
+
+    /// Keeps steps for later: what must only happen once the whole step is known to be sound, such as the update of
+    /// running statistics.
+    pub fn defer(&mut self, steps: impl FnOnce(&mut Builder) -> Result<()> + 'static) {
+        self.deferred.push(Box::new(steps));
+    }
+
+    /// Adds the deferred steps, in the order in which they were deferred, to the current segment.
+    pub fn add_deferred(&mut self) -> Result<()> {
+        std::mem::take(&mut self.deferred).into_iter().try_for_each(|f| f(self))
+    }
+
+    /// Sets the gate: a [`Format::FlatU32`] tensor of one value, 1 where this step's updates shall happen and 0 where
+    /// its gradients were not finite.
+    pub fn set_gate(&mut self, gate: TensorId) {
+        self.gate = Some(gate);
+    }
+
+    /// The gate that deferred updates read; a constant 1 where none was set.
+    pub fn gate(&mut self) -> TensorId {
+        if let Some(g) = self.gate {
+            return g;
+        }
+        let g = self.constant("gate.open", Shape::vector(1), Format::FlatU32, vec![1]);
+        self.gate = Some(g);
+        g
+    }
+
+    /// Adds the steps that set all gradients of a group to zero (one a slab).
+    pub fn clear_gradients(&mut self, group: &str) {
+        for s in self.close_group(group) {
+            if let Some(g) = s.grads {
+                self.clear(&format!("gradients.{group}"), g);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Plan> {
+        let mut groups: Vec<String> = self.params.iter().filter(|p| p.learned).map(|p| p.group.clone()).collect();
+        groups.sort();
+        groups.dedup();
+        for g in groups {
+            self.close_group(&g);
+        }
+        let slices: Vec<u32> = self.slices.iter().map(|r| r.end - r.start).collect();
+        let memory = plan_memory(&self.tensors, &self.steps, &slices, &self.inside)?;
+        Ok(Plan {
+            name: self.name,
+            limits: self.limits,
+            batch: self.batch,
+            slices: self.slices,
+            tensors: self.tensors,
+            params: self.params,
+            memory,
+            steps: self.steps,
+            segments: self.segments,
+            layers: self.layers,
+        })
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
+}

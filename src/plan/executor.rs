@@ -1,0 +1,53 @@
+//! What runs a plan.
+
+use super::{Plan, TensorId};
+use crate::Result;
+
+/// Runs a plan's steps in its memory. Whole tensors go in and out in the plan's own formats, as 4-byte words.
+pub trait Executor {
+    /// The plan.
+    fn plan(&self) -> &Plan;
+
+    /// A line about the device for logs.
+    fn device_name(&self) -> String;
+
+    /// Replaces a whole tensor (padding included). The length must be the tensor's.
+    fn write(&mut self, tensor: TensorId, data: &[u32]) -> Result<()>;
+
+    /// Reads a whole tensor (padding included); waits for the device.
+    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>>;
+
+    /// Runs all steps of the named segments, in plan order.
+    fn run(&mut self, segments: &[&str]) -> Result<()> {
+        let steps = self.plan().steps_of(segments)?;
+        self.run_steps(&steps)
+    }
+
+    /// Runs the steps of these indices, in this order.
+    fn run_steps(&mut self, steps: &[usize]) -> Result<()>;
+
+    /// Waits until everything submitted is done.
+    fn wait(&mut self) -> Result<()>;
+
+    /// [`Executor::write`] for floats.
+    fn write_f32(&mut self, tensor: TensorId, data: &[f32]) -> Result<()> {
+        self.write(tensor, bytemuck::cast_slice(data))
+    }
+
+    /// [`Executor::read`] for floats.
+    fn read_f32(&mut self, tensor: TensorId) -> Result<Vec<f32>> {
+        Ok(self.read(tensor)?.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Writes an N,C,H,W (or O,I,KH,KW; or dense) array into a tensor, adding the padding of its format.
+    fn write_nchw(&mut self, tensor: TensorId, data: &[f32]) -> Result<()> {
+        let words = super::param::to_engine(self.plan().info(tensor), data)?;
+        self.write(tensor, &words)
+    }
+
+    /// Reads a tensor as N,C,H,W (or O,I,KH,KW; or dense), without padding.
+    fn read_nchw(&mut self, tensor: TensorId) -> Result<Vec<f32>> {
+        let words = self.read(tensor)?;
+        super::param::from_engine(self.plan().info(tensor), &words)
+    }
+}

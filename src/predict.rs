@@ -1,0 +1,165 @@
+//! From images to detections with a trained network: what evaluation, `detect` and the report share.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Loader, Options};
+use crate::detect::codec::decode_boxes;
+use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
+use crate::detect::{BBox, Detection};
+use crate::device::Device;
+use crate::models::{Detector, Network};
+use crate::plan::{Builder, Executor, Mode};
+use crate::weights::{FileTensor, Transfer, WeightFile, load};
+use crate::{Error, Result};
+
+/// SSD's box coding variances.
+pub const VARIANCES: [f32; 2] = [0.1, 0.2];
+
+/// A network in evaluation mode on a device.
+pub struct Predictor {
+    /// What it detects, and how.
+    pub detector: Detector,
+    executor: Box<dyn Executor>,
+    network: Network,
+    batch: usize,
+}
+
+/// A network's outputs for some images, as they come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raw {
+    /// Images.
+    pub n: usize,
+    /// [n][priors][8]: four log-variances, four means.
+    pub locations: Vec<f32>,
+    /// [n][priors][classes + 1].
+    pub logits: Vec<f32>,
+}
+
+impl Predictor {
+    /// Builds the network for `batch` images at a time. Its weights are zero until [`Predictor::load`].
+    pub fn new(detector: Detector, device: &Device, batch: usize) -> Result<Predictor> {
+        let name = detector.name();
+        let (plan, network) = Builder::build(&name, Mode::Eval, device.limits(), batch as u32, |b| {
+            let n = detector.network(b)?;
+            b.keep(n.locations);
+            b.keep(n.logits);
+            Ok(n)
+        })?;
+        let executor = device.executor(Arc::new(plan))?;
+        Ok(Predictor { detector, executor, network, batch })
+    }
+
+    /// Takes weights from a file; every tensor must be there.
+    pub fn load(&mut self, file: &WeightFile) -> Result<Transfer> {
+        load(self.executor.as_mut(), file, true)
+    }
+
+    /// Takes weights by name.
+    pub fn set(&mut self, tensors: std::collections::BTreeMap<String, FileTensor>) -> Result<()> {
+        self.load(&WeightFile { tensors, ..Default::default() }).map(|_| ())
+    }
+
+    /// The executor, for `trace` and `bench`.
+    pub fn executor(&mut self) -> &mut dyn Executor {
+        self.executor.as_mut()
+    }
+
+    /// Images a run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Runs the network on `n` preprocessed images (`n * size * size * 4` floats, n at most the batch).
+    pub fn forward(&mut self, images: &[f32], n: usize) -> Result<Raw> {
+        let one = self.detector.preprocess.floats();
+        if n > self.batch || images.len() != n * one {
+            return Err(Error::shape(
+                "predict",
+                format!("up to {} images of {one} floats", self.batch),
+                format!("{n} images, {} floats", images.len()),
+            ));
+        }
+        // A short batch is padded with zeros; what comes out for them is dropped.
+        let mut padded = images.to_vec();
+        padded.resize(self.batch * one, 0.0);
+        self.executor.write_f32(self.network.images, &padded)?;
+        self.executor.run(&["forward"])?;
+        let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
+        let mut locations = self.executor.read_f32(self.network.locations)?;
+        let mut logits = self.executor.read_f32(self.network.logits)?;
+        locations.truncate(n * p * 8);
+        logits.truncate(n * p * k);
+        Ok(Raw { n, locations, logits })
+    }
+
+    /// Detections of preprocessed images, in pixels of images of these sizes (width, height).
+    pub fn detect(&mut self, images: &[f32], sizes: &[(u32, u32)], options: &DecodeOptions) -> Result<Vec<Decoded>> {
+        let raw = self.forward(images, sizes.len())?;
+        let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
+        (0..raw.n)
+            .into_par_iter()
+            .map(|i| {
+                let scores = softmax(&raw.logits[i * p * k..(i + 1) * p * k], k);
+                let means: Vec<f32> =
+                    raw.locations[i * p * 8..(i + 1) * p * 8].chunks_exact(8).flat_map(|l| l[4..].to_vec()).collect();
+                let boxes = decode_boxes(&means, 4, &self.detector.priors, VARIANCES)?;
+                let size = (sizes[i].0 as f32, sizes[i].1 as f32);
+                decode_detections(&scores, &boxes, size, options)
+            })
+            .collect()
+    }
+
+    /// Detections of a whole data set, in its annotations' coordinates. `progress` is told images done and images.
+    ///
+    /// # Errors
+    /// Besides the device's: a network that gives values that are not finite.
+    pub fn dataset(
+        &mut self,
+        data: &Arc<Dataset>,
+        options: &DecodeOptions,
+        threads: usize,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Vec<Vec<Detection>>> {
+        let settings = Options { batch: self.batch, threads, cache_mb: 0, ..Options::default() };
+        let loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
+        let mut out = Vec::with_capacity(data.images.len());
+        for batch in loader {
+            let batch = batch?;
+            for (k, decoded) in self.detect(&batch.images, &batch.sizes, options)?.into_iter().enumerate() {
+                if decoded.not_finite > 0 {
+                    return Err(Error::Diverged {
+                        step: 0,
+                        problem: format!("the network gives values that are not finite for image {}", batch.ids[k]),
+                        remedy: "These weights are not usable; take an earlier checkpoint.".to_string(),
+                    });
+                }
+                let o = data.origin;
+                let shift =
+                    |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
+                let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
+                out.push(if batch.readable[k] { found.collect() } else { Vec::new() });
+            }
+            progress(out.len(), data.images.len());
+        }
+        Ok(out)
+    }
+}
+
+/// Row-wise softmax of [rows][k].
+pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
+    let mut out = logits.to_vec();
+    for row in out.chunks_exact_mut(k) {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for v in row.iter_mut() {
+            *v = (*v - top).exp();
+            sum += *v;
+        }
+        for v in row.iter_mut() {
+            *v /= sum;
+        }
+    }
+    out
+}
