@@ -57,9 +57,8 @@ impl Axis {
 
     /// Makes the ends exactly the data's, as one wants of steps and epochs.
     pub fn tight(mut self, values: impl Iterator<Item = f64>) -> Axis {
-        let (low, high) = values
-            .filter(|&v| usable(v))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        let (low, high) =
+            values.filter(|&v| usable(v)).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         if self.scale == Scale::Linear && low < high {
             let zero = low > 0.0 && low < 0.2 * (high - low);
             (self.low, self.high) = (if zero { 0.0 } else { low }, high);
@@ -108,10 +107,10 @@ impl Axis {
     }
 }
 
-/// The step of 1, 2 or 5 times a power of ten that is nearest above `rough`.
+/// The step of 1, 2 or 5 times a power of ten that is about `rough`.
 fn nice_step(rough: f64) -> f64 {
     let base = 10f64.powf(rough.max(1e-290).log10().floor());
-    [1.0, 2.0, 5.0].into_iter().map(|m| m * base).find(|&s| s >= rough * 0.999).unwrap_or(10.0 * base)
+    [1.0, 2.0, 5.0].into_iter().map(|m| m * base).find(|&s| s >= rough * 0.7).unwrap_or(10.0 * base)
 }
 
 fn power_label(part: f64, k: i64) -> String {

@@ -102,7 +102,9 @@ impl HeatMap {
         if width_of(&text) < width - 2.0 {
             let ink = if shade > 0.55 { "var(--page)" } else { "var(--ink)" };
             let (x, y, text) = (px(x + width * 0.5), px(y + height * 0.5 + 4.0), super::escape(&text));
-            svg.push(format_args!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" style=\"fill:{ink}\">{text}</text>"));
+            svg.push(format_args!(
+                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" style=\"fill:{ink}\">{text}</text>"
+            ));
         }
     }
 }
