@@ -20,6 +20,11 @@ def synthetic(rng):
     # Ids are out of order on purpose: pycocotools goes by rising id.
     images = [{"id": i, "width": 640, "height": 480} for i in rng.sample(range(1, 1000), 40)]
     annotations = []
+
+    def add(image, category, box, area, crowd):
+        annotations.append({"id": len(annotations) + 1, "image_id": image["id"], "category_id": category,
+                            "bbox": box, "area": area, "iscrowd": crowd})
+
     for image in images[:-3]:  # three images without objects
         for _ in range(rng.randrange(0, 9)):
             category = rng.choice([1, 1, 1, 2, 2, 5, 7])  # 90: detections only; 91: neither
@@ -29,8 +34,16 @@ def synthetic(rng):
             x, y = round(rng.uniform(0, 640 - w), 2), round(rng.uniform(0, 480 - h), 2)
             crowd = int(rng.random() < 0.12)
             area = w * h if w in (32.0, 96.0) else round(w * h * rng.uniform(0.4, 1.0), 3)
-            annotations.append({"id": len(annotations) + 1, "image_id": image["id"], "category_id": category,
-                                "bbox": [x, y, w, h], "area": area, "iscrowd": crowd})
+            if rng.random() < 0.3:  # whole pixels, even heights: half a box overlaps it by exactly 0.5
+                x, y, w, h = float(int(x)), float(int(y)), float(int(w)), float(int(h) // 2 * 2)
+            add(image, category, [x, y, w, h], area, crowd)
+            twin = rng.random()
+            if twin < 0.1:  # the same box again: a tie between objects
+                add(image, category, [x, y, w, h], area, 0)
+            elif twin < 0.25:  # a near one that a size range or a crowd flag may ignore
+                near = [round(x + rng.uniform(-4, 4), 2), round(y + rng.uniform(-4, 4), 2), w, h]
+                add(image, category, near, rng.choice([900.0, 1024.0, 5000.0, 9216.0, 20000.0]),
+                    int(rng.random() < 0.5))
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
@@ -64,7 +77,7 @@ def detections(rng, truth, most):
         if rng.random() < 0.2:
             add(a["image_id"], rng.choice(used), [x, y, w, h], score())  # often the wrong class
         if rng.random() < 0.15:
-            add(a["image_id"], a["category_id"], [x, y, w, round(h / 2, 2)], score())  # overlap of exactly 0.5
+            add(a["image_id"], a["category_id"], [x, y, w, h / 2], 0.95 + score() / 20)  # overlap of exactly 0.5
     for image in truth["images"]:
         for _ in range(rng.randrange(0, 6)):
             w, h = rng.uniform(5, 300), rng.uniform(5, 300)
