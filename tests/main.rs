@@ -4,5 +4,8 @@
 mod data;
 mod detect;
 mod eval;
+mod kernel_test;
+mod noop;
 mod ops;
+mod shaders;
 mod report;

@@ -4,8 +4,12 @@
 mod call;
 mod executor;
 
-pub use call::{Element, TwinCall};
+pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
 
+pub mod add;
+pub mod batch_norm2d;
+mod parallel;
 pub mod relu;
+pub mod sum_rows;

@@ -3,7 +3,9 @@
 mod choice;
 mod device;
 mod executor;
+mod once;
 
 pub use choice::{AdapterLine, DeviceChoice, adapters};
 pub use device::{Gpu, LimitsChoice};
 pub use executor::GpuExecutor;
+pub use once::{Once, OnceBuffer, OnceKind};

@@ -127,7 +127,8 @@ fn shortcut(b: &mut Builder, name: &str, x: TensorId, out: u32, stride: u32, sha
     if stride == 2 {
         // Odd sizes keep their last row and column, as the stride-2 convolution with padding 1 does.
         let odd = shape.h % 2 == 1 || shape.w % 2 == 1;
-        let pool = AvgPool2d { kernel: [2; 2], stride: [2; 2], padding: [0; 2], ceil_mode: odd, count_include_pad: true };
+        let pool =
+            AvgPool2d { kernel: [2; 2], stride: [2; 2], padding: [0; 2], ceil_mode: odd, count_include_pad: true };
         s = b.apply1(pool, &format!("{name}.downsample.0"), &[s])?;
     }
     let s = conv(b, &format!("{name}.downsample.1"), s, out, K1, false)?;

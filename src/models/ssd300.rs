@@ -80,8 +80,22 @@ fn binarized(b: &mut Builder, images: TensorId) -> Result<Vec<TensorId>> {
     let x = conv(b, "vgg.layers.0", images, 64, K3, false)?;
     let mut x = batch_norm(b, "vgg.layers.1", x, None)?;
     let blocks: [(u32, u32); 16] = [
-        (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1), (256, 1),
-        (512, 2), (512, 1), (512, 1), (512, 1), (512, 2), (512, 1), (512, 1), (512, 1),
+        (64, 1),
+        (128, 2),
+        (128, 1),
+        (128, 1),
+        (256, 2),
+        (256, 1),
+        (256, 1),
+        (256, 1),
+        (512, 2),
+        (512, 1),
+        (512, 1),
+        (512, 1),
+        (512, 2),
+        (512, 1),
+        (512, 1),
+        (512, 1),
     ];
     let mut source = x;
     for (i, (channels, stride)) in blocks.into_iter().enumerate() {

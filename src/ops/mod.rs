@@ -1,18 +1,77 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
+pub mod add;
+pub mod batch_norm2d;
 pub mod relu;
+pub mod sum_rows;
 
-use crate::plan::{Common, Kernel};
+use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
+use crate::{Error, Result};
 
 /// `shaders/common/index.wgsl`
 pub const INDEX: Common = Common { name: "index", source: include_str!("../../shaders/common/index.wgsl") };
+/// `shaders/common/lanes.wgsl`
+pub const LANES: Common = Common { name: "lanes", source: include_str!("../../shaders/common/lanes.wgsl") };
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
 /// Every kernel of the product.
-pub static KERNELS: &[&[&Kernel]] = &[relu::KERNELS];
+pub static KERNELS: &[&[&Kernel]] = &[add::KERNELS, batch_norm2d::KERNELS, relu::KERNELS, sum_rows::KERNELS];
 
 /// Every kernel of the product, flat.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
     KERNELS.iter().flat_map(|k| k.iter().copied())
+}
+
+/// Values of a kernel's `override` constants.
+pub type Constants = Vec<(&'static str, f64)>;
+/// A kernel with the sets of constants it is run with.
+pub type Variants = (&'static Kernel, Vec<Constants>);
+
+/// The sets of constants that the product uses, from the modules whose kernels are not run with the defaults alone.
+static VARIANTS: &[fn() -> Vec<Variants>] = &[];
+
+/// Every kernel with every set of `override` constants that the product uses; the empty set stands for the defaults of
+/// the shader.
+pub fn variants() -> Vec<Variants> {
+    let listed: Vec<_> = VARIANTS.iter().flat_map(|v| v()).collect();
+    kernels()
+        .map(|k| {
+            let sets = listed.iter().find(|(l, _)| l.name == k.name).map(|(_, s)| s.clone());
+            (k, sets.unwrap_or_else(|| vec![Vec::new()]))
+        })
+        .collect()
+/// The shape of `t`, which must be a float map of the batch.
+fn map_shape(b: &Builder, label: &str, op: &str, t: TensorId) -> Result<Shape> {
+    let info = b.info(t);
+    if info.format == Format::Map && info.sliced && info.shape.n == b.batch() && !info.shape.is_empty() {
+        return Ok(info.shape);
+    }
+    Err(Error::shape(
+        label,
+        format!("{op}: a map of {} images", b.batch()),
+        format!("{} {} as {:?}", info.name, info.shape, info.format),
+    ))
+}
+
+/// Checks that `other` is a map of the batch of the shape of `t`.
+fn same_map(b: &Builder, label: &str, op: &str, t: TensorId, other: TensorId) -> Result<()> {
+    let (want, got) = (map_shape(b, label, op, t)?, map_shape(b, label, op, other)?);
+    if want == got {
+        return Ok(());
+    }
+    Err(Error::shape(label, format!("{op}: maps of one shape, {want}"), format!("{} {got}", b.info(other).name)))
+}
+
+/// Checks that `t` holds `planes` vectors of `channels` values: a map of shape (1, 1, planes, channels).
+fn check_planes(b: &Builder, label: &str, what: &str, t: TensorId, planes: u32, channels: u32) -> Result<()> {
+    let (info, want) = (b.info(t), Shape::new(1, 1, planes, channels));
+    if info.format == Format::Map && !info.sliced && info.shape == want {
+        return Ok(());
+    }
+    Err(Error::shape(
+        label,
+        format!("{what} as planes {want}"),
+        format!("{} {} as {:?}", info.name, info.shape, info.format),
+    ))
 }

@@ -54,6 +54,8 @@ pub struct DimsLayout {
     pub size: usize,
     /// Field names and byte offsets, in order.
     pub fields: &'static [(&'static str, usize)],
+    /// Field types, `u32`, `i32` or `f32`, in order.
+    pub types: &'static [&'static str],
 }
 
 /// A uniform struct made by the [`dims!`](crate::dims) macro.
@@ -109,6 +111,7 @@ macro_rules! dims {
                 name: stringify!($name),
                 size: std::mem::size_of::<$name>(),
                 fields: &[$((stringify!($field), std::mem::offset_of!($name, $field))),+],
+                types: &[$(stringify!($ty)),+],
             };
         }
     };

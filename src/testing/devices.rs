@@ -1,12 +1,21 @@
 //! Where tests run.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::gpu::{DeviceChoice, Gpu, LimitsChoice};
 use crate::{Error, Result};
 
 /// A place to run a plan.
 pub use crate::device::Device as TestDevice;
+
+/// Every adapter of this machine, opened on the WebGPU floor. None is no error here.
+///
+/// # Errors
+/// [`Error::Device`] when a driver refuses to open its device.
+pub fn all_adapters() -> Result<Vec<Arc<Gpu>>> {
+    let list = crate::gpu::adapters();
+    list.iter().map(|a| Gpu::open(&DeviceChoice::Index(a.index), LimitsChoice::Floor)).collect()
+}
 
 /// The adapter that tests run on, opened once. The variable `AUTOBIDET_TEST_GPU` says what a machine without one means:
 /// `require` (the default) makes it an error, `skip` gives `None`; anything else is the `--device` to take.

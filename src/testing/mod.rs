@@ -5,8 +5,12 @@
 
 mod compare;
 mod devices;
+pub mod kernel;
 mod op;
+pub mod portable;
+pub mod reflect;
 
 pub use compare::{Difference, compare};
-pub use devices::{TestDevice, test_gpu};
+pub use devices::{TestDevice, all_adapters, test_gpu};
+pub use kernel::{ExpectedFailure, KernelCase, KernelTest};
 pub use op::{OpCase, Outcome, TestInput};

@@ -84,7 +84,8 @@ impl Checkpoint {
     pub fn restore(file: &WeightFile, e: &mut dyn Executor, moments: &[Moments]) -> Result<()> {
         let part = |prefix: &str| -> BTreeMap<String, FileTensor> {
             let prefix = format!("{prefix}/");
-            let named = file.tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix(&prefix)?.to_string(), t.clone())));
+            let named =
+                file.tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix(&prefix)?.to_string(), t.clone())));
             named.collect()
         };
         let weights = WeightFile { path: file.path.clone(), tensors: part("weight"), ..Default::default() };

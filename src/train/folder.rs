@@ -25,8 +25,7 @@ impl RunFolder {
                 "Choose another name.",
             ));
         }
-        let taken = path.is_dir()
-            && std::fs::read_dir(path).map_err(|e| Error::io("read", path, e))?.next().is_some();
+        let taken = path.is_dir() && std::fs::read_dir(path).map_err(|e| Error::io("read", path, e))?.next().is_some();
         if taken && !overwrite {
             let what = if folder.config().exists() { "holds another run" } else { "is not empty" };
             return Err(Error::config(
@@ -79,12 +78,11 @@ impl RunFolder {
     }
 
     fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut out: Vec<PathBuf> = [
-            self.config(), self.checkpoint(), self.last(), self.best(), self.log(), self.report(), self.evaluation(),
-        ]
-        .into_iter()
-        .filter(|p| p.is_file())
-        .collect();
+        let mut out: Vec<PathBuf> =
+            [self.config(), self.checkpoint(), self.last(), self.best(), self.log(), self.report(), self.evaluation()]
+                .into_iter()
+                .filter(|p| p.is_file())
+                .collect();
         for entry in std::fs::read_dir(&self.0).map_err(|e| Error::io("read", &self.0, e))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
                 out.push(entry.path());

@@ -1,3 +1,6 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
+mod add;
+mod batch_norm2d;
+mod case_file;
 mod relu;
