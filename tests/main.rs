@@ -7,5 +7,5 @@ mod eval;
 mod kernel_test;
 mod noop;
 mod ops;
-mod shaders;
 mod report;
+mod shaders;

@@ -2,7 +2,10 @@
 //! definition in tests, the other side of `autobidet trace`, and what runs where there is no adapter. No wgpu here.
 
 mod call;
+pub mod conv2d;
+mod conv_core;
 mod executor;
+pub mod simd;
 
 pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;

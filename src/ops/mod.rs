@@ -16,7 +16,13 @@ pub const LANES: Common = Common { name: "lanes", source: include_str!("../../sh
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
 /// Every kernel of the product.
-pub static KERNELS: &[&[&Kernel]] = &[add::KERNELS, batch_norm2d::KERNELS, relu::KERNELS, sum_rows::KERNELS];
+#[rustfmt::skip]
+pub static KERNELS: &[&[&Kernel]] = &[
+    add::KERNELS,
+    batch_norm2d::KERNELS,
+    relu::KERNELS,
+    sum_rows::KERNELS,
+];
 
 /// Every kernel of the product, flat.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
@@ -41,6 +47,8 @@ pub fn variants() -> Vec<Variants> {
             (k, sets.unwrap_or_else(|| vec![Vec::new()]))
         })
         .collect()
+}
+
 /// The shape of `t`, which must be a float map of the batch.
 fn map_shape(b: &Builder, label: &str, op: &str, t: TensorId) -> Result<Shape> {
     let info = b.info(t);
