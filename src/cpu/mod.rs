@@ -1,8 +1,12 @@
 //! The CPU twins: one plain-Rust function a kernel, same names as the shaders, arguments in binding order. They are the
 //! definition in tests, the other side of `autobidet trace`, and what runs where there is no adapter. No wgpu here.
 
+pub mod binary_conv2d;
 mod call;
+pub mod conv2d;
+mod conv_core;
 mod executor;
+pub mod simd;
 
 pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;

@@ -2,7 +2,7 @@
 //!
 //! Worker threads take batch numbers from a counter and make each batch whole: decode, augment, resize, normalise, and a closure
 //! of the caller's on every sample (matching objects to priors, say). A finished batch waits until the ones
-//! before it were taken, and no worker begins a batch more than [`Options::ahead`] before the one that is next, so
+//! before it were taken, and no worker begins a batch more than [`LoaderOptions::ahead`] before the one that is next, so
 //! memory is bounded and the order is that of the counter. What a sample looks like depends on (seed, epoch, index)
 //! alone: any number of threads gives the same batches, bit for bit, and so does a start in the middle.
 //!
@@ -27,7 +27,7 @@ use crate::{Error, Result};
 
 /// Settings of a [`Loader`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct LoaderOptions {
     /// Images a batch.
     pub batch: usize,
     /// Worker threads; 0 takes the machine's cores.
@@ -44,9 +44,9 @@ pub struct Options {
     pub crowd: bool,
 }
 
-impl Default for Options {
+impl Default for LoaderOptions {
     fn default() -> Self {
-        Options { batch: 16, threads: 0, ahead: 4, cache_mb: 512, seed: 1, difficult: false, crowd: false }
+        LoaderOptions { batch: 16, threads: 0, ahead: 4, cache_mb: 512, seed: 1, difficult: false, crowd: false }
     }
 }
 
@@ -91,7 +91,7 @@ pub struct Batch<T> {
 #[derive(Debug)]
 pub struct Loader<T> {
     shared: Arc<Shared<T>>,
-    notes: Arc<Pixels>,
+    pixels: Arc<Pixels>,
     threads: Vec<JoinHandle<()>>,
     batches: u64,
     waited: Duration,
@@ -134,7 +134,7 @@ struct Recipe<F> {
     preprocess: Preprocess,
     /// `None` in evaluation.
     augment: Option<Augment>,
-    options: Options,
+    options: LoaderOptions,
     batches: u64,
     pixels: Arc<Pixels>,
     /// The orders of the epochs at work.
@@ -152,7 +152,7 @@ impl<T: Send + 'static> Loader<T> {
         dataset: Arc<Dataset>,
         preprocess: Preprocess,
         augment: Augment,
-        options: Options,
+        options: LoaderOptions,
         step: u64,
         closure: F,
     ) -> Result<Self>
@@ -184,7 +184,7 @@ impl<T: Send + 'static> Loader<T> {
     ///
     /// # Errors
     /// [`Error::Config`] for impossible settings.
-    pub fn eval<F>(dataset: Arc<Dataset>, preprocess: Preprocess, options: Options, closure: F) -> Result<Self>
+    pub fn eval<F>(dataset: Arc<Dataset>, preprocess: Preprocess, options: LoaderOptions, closure: F) -> Result<Self>
     where
         F: Fn(&Sample) -> T + Send + Sync + 'static,
     {
@@ -196,7 +196,7 @@ impl<T: Send + 'static> Loader<T> {
         dataset: Arc<Dataset>,
         preprocess: Preprocess,
         augment: Option<Augment>,
-        options: Options,
+        options: LoaderOptions,
         batches: u64,
         step: u64,
         end: u64,
@@ -231,8 +231,7 @@ impl<T: Send + 'static> Loader<T> {
             orders: Mutex::default(),
             closure,
         });
-        let mut loader =
-            Loader { shared, notes: pixels, threads: Vec::new(), batches, waited: Duration::ZERO, since: None };
+        let mut loader = Loader { shared, pixels, threads: Vec::new(), batches, waited: Duration::ZERO, since: None };
         for number in 0..threads {
             let (shared, recipe) = (loader.shared.clone(), recipe.clone());
             let thread =
@@ -264,7 +263,7 @@ impl<T> Loader<T> {
     /// What was met while decoding so far (each image counts once a kind): undecodable files, sizes that differ from
     /// the annotation, grey images, EXIF turns. The places do not depend on the number of threads.
     pub fn notes(&self) -> Vec<Note> {
-        self.notes.notes()
+        self.pixels.notes()
     }
 }
 
@@ -320,7 +319,7 @@ fn work<T, F: Fn(&Sample) -> T>(shared: &Shared<T>, recipe: &Recipe<F>) {
                 if shared.stop.load(Ordering::Relaxed) || state.begin >= state.end {
                     return;
                 }
-                if state.begin < state.take + state.ahead {
+                if state.begin < state.take.saturating_add(state.ahead) {
                     break;
                 }
                 state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -347,7 +346,7 @@ fn work<T, F: Fn(&Sample) -> T>(shared: &Shared<T>, recipe: &Recipe<F>) {
     }
 }
 
-impl Options {
+impl LoaderOptions {
     fn counts(&self, difficult: bool, crowd: bool) -> bool {
         (self.difficult || !difficult) && (self.crowd || !crowd)
     }

@@ -22,7 +22,7 @@ mod voc_xml;
 
 pub use augment::Augment;
 pub use find::{open, open_with};
-pub use loader::{Batch, Loader, Options, Sample};
+pub use loader::{Batch, Loader, LoaderOptions, Sample};
 pub use preprocess::{Normalization, Preprocess};
 pub use types::{Dataset, ImageRecord, ImageSource, Note, Object};
 pub use voc_write::VocWriter;

@@ -7,8 +7,9 @@ use image::RgbImage;
 
 use super::image_file;
 use super::notes::EXAMPLES;
+use super::scenes::{self, SceneSpec};
 use super::types::{ImageRecord, ImageSource, Note};
-use crate::{Error, Result};
+use crate::Result;
 
 /// One image in memory.
 #[derive(Debug, Clone)]
@@ -67,8 +68,9 @@ impl Pixels {
                 }
                 decoded.image
             }
-            ImageSource::Scene { .. } => {
-                return Err(Error::data("scenes", "scenes are not part of this build", "Use a data set of files"));
+            ImageSource::Scene { seed, index } => {
+                let spec = SceneSpec { seed: *seed, width: record.width, height: record.height };
+                scenes::draw(&spec, *index).0
             }
         };
         let loaded = Loaded { image: Arc::new(image) };

@@ -19,7 +19,13 @@ pub const LANES: Common = Common { name: "lanes", source: include_str!("../../sh
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
 /// Every kernel of the product.
-pub static KERNELS: &[&[&Kernel]] = &[add::KERNELS, batch_norm2d::KERNELS, relu::KERNELS, sum_rows::KERNELS];
+#[rustfmt::skip]
+pub static KERNELS: &[&[&Kernel]] = &[
+    add::KERNELS,
+    batch_norm2d::KERNELS,
+    relu::KERNELS,
+    sum_rows::KERNELS,
+];
 
 /// Every kernel of the product, flat.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {

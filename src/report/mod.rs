@@ -6,7 +6,7 @@
 
 pub mod draw;
 pub mod events;
-// pub mod html;
+pub mod html;
 pub mod jsonl;
 pub mod log_reader;
 pub mod plot;

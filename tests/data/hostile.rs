@@ -112,3 +112,28 @@ fn broken_or_foreign_json_names_file_and_line() {
         assert!(start.elapsed().as_secs() < 5, "{}", &json[..json.len().min(60)]);
     }
 }
+
+#[test]
+fn damaged_annotations_never_panic() {
+    let good = annotation("a.jpg", 20, 20, &super::object("dog", &["1", "2", "9", "9"].map(String::from)));
+    let voc = voc_with(&good);
+    let json = r#"{"images":[{"id":1,"file_name":"a.jpg","width":20,"height":20}],
+        "annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,3,4.5],"area":13.5,"iscrowd":0}],
+        "categories":[{"id":1,"name":"dog"}]}"#;
+    let coco = voc.path().join("JPEGImages/x.json");
+    std::fs::write(&coco, json).unwrap();
+    assert!(voc.open("train").is_ok() && open(&coco, "x").is_ok());
+    let annotation = voc.path().join("Annotations/a.xml");
+    for (path, good, is_xml) in [(&annotation, good.as_bytes(), true), (&coco, json.as_bytes(), false)] {
+        for at in 0..good.len() {
+            for byte in [0, 0xff, b'<', b'-'] {
+                let mut damaged = good.to_vec();
+                damaged[at] = byte;
+                std::fs::write(path, &damaged).unwrap();
+                let _ = if is_xml { voc.open("train") } else { open(path, "x") };
+            }
+            std::fs::write(path, &good[..at]).unwrap();
+            assert!(if is_xml { voc.open("train") } else { open(path, "x") }.is_err() || at + 1 == good.len());
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 use super::{Voc, noted, says};
 use autobidet::data::rng::shuffled;
-use autobidet::data::{Augment, Batch, Dataset, Loader, Normalization, Options, Preprocess, Sample, image_file};
+use autobidet::data::{
+    Augment, Batch, Dataset, Loader, LoaderOptions, Normalization, Preprocess, Sample, VocWriter, image_file,
+    open_with, scenes,
+};
 use autobidet::detect::BBox;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +31,11 @@ fn targets(sample: &Sample) -> Targets {
     (sample.index, sample.boxes.to_vec(), sample.labels.to_vec())
 }
 
-fn options(batch: usize, threads: usize) -> Options {
-    Options { batch, threads, cache_mb: 1, seed: 7, ..Options::default() }
+fn options(batch: usize, threads: usize) -> LoaderOptions {
+    LoaderOptions { batch, threads, cache_mb: 1, seed: 7, ..LoaderOptions::default() }
 }
 
-fn run(set: &Arc<Dataset>, augment: &Augment, options: Options, step: u64, count: usize) -> Vec<Batch<Targets>> {
+fn run(set: &Arc<Dataset>, augment: &Augment, options: LoaderOptions, step: u64, count: usize) -> Vec<Batch<Targets>> {
     Loader::train(set.clone(), INPUT, augment.clone(), options, step, targets)
         .unwrap()
         .take(count)
@@ -46,13 +49,13 @@ fn batches_are_bit_equal_for_any_threads_and_from_any_step() {
     let augment = Augment::ssd();
     let all = run(&set, &augment, options(3, 1), 0, 10);
     for (threads, ahead, cache_mb) in [(2, 1, 0), (5, 4, 1), (5, 20, 0)] {
-        let other = run(&set, &augment, Options { ahead, cache_mb, ..options(3, threads) }, 0, 10);
+        let other = run(&set, &augment, LoaderOptions { ahead, cache_mb, ..options(3, threads) }, 0, 10);
         assert_eq!(all, other);
     }
     for start in [1, 4, 7] {
         assert_eq!(all[start..], run(&set, &augment, options(3, 2), start as u64, 10 - start), "from step {start}");
     }
-    assert_ne!(all[0].images, run(&set, &augment, Options { seed: 8, ..options(3, 2) }, 0, 1)[0].images);
+    assert_ne!(all[0].images, run(&set, &augment, LoaderOptions { seed: 8, ..options(3, 2) }, 0, 1)[0].images);
 }
 
 #[test]
@@ -161,7 +164,7 @@ fn difficult_and_crowd_objects_are_targets_only_when_asked_for() {
     }
     let set = Arc::new(set);
     let count = |difficult: bool, crowd: bool| {
-        let options = Options { difficult, crowd, ..options(11, 2) };
+        let options = LoaderOptions { difficult, crowd, ..options(11, 2) };
         let batch =
             Loader::eval(set.clone(), INPUT, options, |s: &Sample| s.boxes.len()).unwrap().next().unwrap().unwrap();
         batch.targets.iter().sum::<usize>()
@@ -176,7 +179,7 @@ fn difficult_and_crowd_objects_are_targets_only_when_asked_for() {
 #[test]
 fn impossible_settings_are_errors() {
     let (_voc, set) = eleven();
-    let train = |options: Options, size: u32| {
+    let train = |options: LoaderOptions, size: u32| {
         Loader::train(set.clone(), Preprocess { size, ..INPUT }, Augment::none(), options, 0, targets).map(|_| ())
     };
     says(train(options(12, 1), 24), &["has 11 images, fewer than one batch of 12", "Use a batch of 11 or less"]);
@@ -240,4 +243,39 @@ fn the_share_of_waiting_is_measured() {
         loader.next().unwrap().unwrap();
     }
     assert!(loader.wait_share() < 0.5, "{}", loader.wait_share());
+}
+
+#[test]
+fn scenes_are_drawn_as_they_are_loaded_and_survive_a_voc_folder() {
+    let spec = scenes::SceneSpec { seed: 3, width: 64, height: 48 };
+    let set = Arc::new(scenes::train(&spec, 6));
+    let eval = |set: &Arc<Dataset>, threads: usize| -> Batch<Targets> {
+        Loader::eval(set.clone(), INPUT, options(6, threads), targets).unwrap().next().unwrap().unwrap()
+    };
+    let drawn = eval(&set, 2);
+    assert_eq!(drawn, eval(&set, 1));
+    assert_eq!(drawn.images[..INPUT.floats()], INPUT.eval(&scenes::draw(&spec, 0).0));
+    assert!(drawn.targets.iter().all(|(_, boxes, _)| !boxes.is_empty()));
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = VocWriter::create(dir.path(), &set.classes).unwrap();
+    for (index, record) in set.images.iter().enumerate() {
+        let (image, objects) = scenes::draw(&spec, index as u64);
+        assert_eq!(objects, record.objects);
+        writer.add("train", &record.id, &image, &objects, set.origin).unwrap();
+    }
+    writer.finish().unwrap();
+    let written = open_with(dir.path(), "train", Some(&set.classes)).unwrap();
+    assert!(written.notes.is_empty(), "{:?}", written.notes);
+    let read = eval(&Arc::new(written), 2);
+    for ((_, a, a_labels), (_, b, b_labels)) in drawn.targets.iter().zip(&read.targets) {
+        assert_eq!(a_labels, b_labels);
+        for (a, b) in a.iter().zip(b) {
+            assert!(
+                [a.xmin - b.xmin, a.ymin - b.ymin, a.xmax - b.xmax, a.ymax - b.ymax].iter().all(|d| d.abs() < 1e-5)
+            );
+        }
+    }
+    let off: f32 = drawn.images.iter().zip(&read.images).map(|(a, b)| (a - b).abs()).sum();
+    assert!(off / (drawn.images.len() as f32) < 0.03, "JPEG loses little: {}", off / drawn.images.len() as f32);
 }

@@ -1,7 +1,7 @@
 //! Real data sets, with the counts that their own descriptions give.
 
 use super::{noted, shared};
-use autobidet::data::{Augment, Dataset, Loader, Normalization, Options, Preprocess, Sample, open, open_with};
+use autobidet::data::{Augment, Dataset, Loader, LoaderOptions, Normalization, Preprocess, Sample, open, open_with};
 use std::sync::Arc;
 
 fn count(set: &Dataset, class: &str) -> usize {
@@ -11,7 +11,7 @@ fn count(set: &Dataset, class: &str) -> usize {
 
 /// Decodes everything; returns the loader's notes.
 fn decode_all(set: Dataset) -> Vec<autobidet::data::Note> {
-    let options = Options { cache_mb: 0, ..Options::default() };
+    let options = LoaderOptions { cache_mb: 0, ..LoaderOptions::default() };
     let input = Preprocess { size: 32, normalization: Normalization::SymmetricUnit };
     let mut loader = Loader::eval(Arc::new(set), input, options, |_: &Sample| ()).unwrap();
     for batch in loader.by_ref() {
@@ -36,7 +36,7 @@ fn bccd() {
     // Augmented training over all of it.
     let input = Preprocess { size: 160, normalization: Normalization::SymmetricUnit };
     let mut loader =
-        Loader::train(Arc::new(train), input, Augment::ssd(), Options::default(), 0, |s: &Sample| s.boxes.len())
+        Loader::train(Arc::new(train), input, Augment::ssd(), LoaderOptions::default(), 0, |s: &Sample| s.boxes.len())
             .unwrap();
     let boxes: usize = loader.by_ref().take(15).map(|b| b.unwrap().targets.iter().sum::<usize>()).sum();
     assert!(boxes > 800, "{boxes}");
@@ -51,7 +51,7 @@ fn cards() {
     assert_eq!(all.classes, ["ace", "jack", "king", "nine", "queen", "ten"]);
     assert_eq!(all.classes.iter().map(|c| count(&all, c)).collect::<Vec<_>>(), [99, 102, 96, 97, 97, 85]);
     assert_eq!(noted(&all.notes, "<filename> names another file"), 264);
-    println!("{:?}", decode_all(test));
+    assert!(decode_all(test).is_empty());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn voc2012_mini() {
     assert_eq!((objects.len(), objects.iter().filter(|o| o.difficult).count()), (273, 38));
     assert_eq!((count(&all, "person"), count(&all, "tvmonitor"), all.classes[19].as_str()), (91, 9, "tvmonitor"));
     assert_eq!(open(&path, "trainval").unwrap().images.len(), 75);
-    println!("{:?}", decode_all(all));
+    assert!(decode_all(all).is_empty());
 }
 
 #[test]

@@ -107,10 +107,10 @@ impl Axis {
     }
 }
 
-/// The step of 1, 2 or 5 times a power of ten that is nearest above `rough`.
+/// The step of 1, 2 or 5 times a power of ten that is about `rough`.
 fn nice_step(rough: f64) -> f64 {
     let base = 10f64.powf(rough.max(1e-290).log10().floor());
-    [1.0, 2.0, 5.0].into_iter().map(|m| m * base).find(|&s| s >= rough * 0.999).unwrap_or(10.0 * base)
+    [1.0, 2.0, 5.0].into_iter().map(|m| m * base).find(|&s| s >= rough * 0.7).unwrap_or(10.0 * base)
 }
 
 fn power_label(part: f64, k: i64) -> String {

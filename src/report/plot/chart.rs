@@ -260,22 +260,42 @@ fn draw_series(svg: &mut Svg, series: &Series, i: usize, x: &Axis, y: &Axis) {
         return;
     }
     let few = placed.len() <= 25 && series.mark == Mark::Line;
-    for run in placed.split(Option::is_none).filter(|r| !r.is_empty()) {
-        let run: Vec<(f64, f64)> = run.iter().flatten().copied().collect();
+    let mut path = String::new();
+    for run in runs(&placed) {
         if few || run.len() == 1 {
             run.iter().for_each(|&p| dot(svg, p, 2.8));
         }
         if run.len() == 1 {
             continue;
         }
-        let mut path = String::new();
         for (n, (a, b)) in thinned(run).into_iter().enumerate() {
             path.push(if n == 0 { 'M' } else { 'L' });
             path.push_str(&format!("{} {}", px(a), px(b)));
         }
+    }
+    if !path.is_empty() {
         let faint = if series.mark == Mark::Faint { " faint" } else { "" };
         svg.push(format_args!("<path class=\"line{faint}\" stroke=\"{ink}\"{} d=\"{path}\"/>", dashes(i)));
     }
+}
+
+/// The series between its gaps. In a long series, a gap that is narrower than a pixel is none.
+fn runs(placed: &[Option<(f64, f64)>]) -> Vec<Vec<(f64, f64)>> {
+    let narrow = if placed.len() > 600 { 1.0 } else { 0.0 };
+    let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut gap = true;
+    for point in placed {
+        let Some(point) = point else {
+            gap = true;
+            continue;
+        };
+        match runs.last_mut() {
+            Some(run) if !gap || run.last().is_some_and(|l| (point.0 - l.0).abs() < narrow) => run.push(*point),
+            _ => runs.push(vec![*point]),
+        }
+        gap = false;
+    }
+    runs
 }
 
 /// At most four points a pixel column (first, lowest, highest, last), which draw the same line; runs that go back

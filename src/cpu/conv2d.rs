@@ -1,0 +1,272 @@
+//! Twins of `conv2d.wgsl`, `conv2d_d_input.wgsl`, `conv2d_d_weight.wgsl`, `conv2d_d_bias.wgsl`.
+
+use rayon::prelude::*;
+
+use super::conv_core::{NONE, Panels, products, rows};
+use crate::dims;
+use crate::plan::round4;
+
+dims! {
+    /// Sizes of a convolution, true counts (pitches follow from them); the same struct in all its kernels.
+    pub struct Conv2dDims {
+        /// Images of this slice.
+        n: u32,
+        /// Input rows.
+        h: u32,
+        /// Input columns.
+        w: u32,
+        /// Input channels.
+        c: u32,
+        /// Output rows.
+        p: u32,
+        /// Output columns.
+        q: u32,
+        /// Output channels.
+        o: u32,
+        /// Kernel rows.
+        kh: u32,
+        /// Kernel columns.
+        kw: u32,
+        /// Row stride.
+        stride_h: u32,
+        /// Column stride.
+        stride_w: u32,
+        /// Row padding.
+        pad_h: u32,
+        /// Column padding.
+        pad_w: u32,
+        /// Row dilation.
+        dil_h: u32,
+        /// Column dilation.
+        dil_w: u32,
+        /// Groups.
+        groups: u32,
+        /// 1: add to what is there, 0: overwrite.
+        accumulate: u32,
+    }
+}
+
+/// The geometry of a window: which input pixel a tap of an output pixel reads, and the reverse.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    /// Input rows and columns.
+    pub input: [usize; 2],
+    /// Output rows and columns.
+    pub output: [usize; 2],
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    stride: [usize; 2],
+    pad: [usize; 2],
+    dil: [usize; 2],
+}
+
+impl Geometry {
+    /// Of a convolution's dims.
+    pub fn of(d: &Conv2dDims) -> Self {
+        let u = |a: u32, b: u32| [a as usize, b as usize];
+        Geometry {
+            input: u(d.h, d.w),
+            output: u(d.p, d.q),
+            kernel: u(d.kh, d.kw),
+            stride: u(d.stride_h, d.stride_w),
+            pad: u(d.pad_h, d.pad_w),
+            dil: u(d.dil_h, d.dil_w),
+        }
+    }
+
+    /// Number of taps.
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// The input pixel (within all images) that tap `t` of output pixel `m` reads, or [`NONE`].
+    #[inline]
+    pub fn read(&self, m: usize, t: usize) -> usize {
+        let [p, q] = self.output;
+        let (image, row, column) = (m / (p * q), m / q % p, m % q);
+        let at = |k: usize, i: usize| {
+            (i * self.stride[k] + [t / self.kernel[1], t % self.kernel[1]][k] * self.dil[k])
+                .checked_sub(self.pad[k])
+                .filter(|v| *v < self.input[k])
+        };
+        match (at(0, row), at(1, column)) {
+            (Some(y), Some(x)) => (image * self.input[0] + y) * self.input[1] + x,
+            _ => NONE,
+        }
+    }
+
+    /// The output pixel (within all images) whose tap `t` reads input pixel (image, y, x), or [`NONE`].
+    #[inline]
+    pub fn reached(&self, image: usize, y: usize, x: usize, t: usize) -> usize {
+        let at = |k: usize, i: usize| {
+            let v = (i + self.pad[k]).checked_sub([t / self.kernel[1], t % self.kernel[1]][k] * self.dil[k])?;
+            (v % self.stride[k] == 0 && v / self.stride[k] < self.output[k]).then(|| v / self.stride[k])
+        };
+        match (at(0, y), at(1, x)) {
+            (Some(p), Some(q)) => (image * self.output[0] + p) * self.output[1] + q,
+            _ => NONE,
+        }
+    }
+}
+
+/// Output pixels of a task of [`rows`].
+const PART: usize = 192;
+
+/// y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh dil, q s - pad + kw dil, c] * w[kh,kw,c,o].
+pub fn conv2d(dims: &Conv2dDims, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+    let g = Geometry::of(dims);
+    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
+    if dims.groups > 1 {
+        return grouped(dims, &g, x, w, bias, y);
+    }
+    let panels = Panels::new(g.taps(), dims.c as usize, op, |t, c, o| w[(t * cp + c) * op + o]);
+    forward(&g, x, cp, &panels, bias, y, op);
+}
+
+/// The forward rows of any convolution with these panels.
+pub(super) fn forward(g: &Geometry, x: &[f32], cp: usize, panels: &Panels, bias: &[f32], y: &mut [f32], op: usize) {
+    let taps = g.taps();
+    let pixels = y.len() / op;
+    rows(x, panels, bias, false, y, PART * op, |part, sources, places| {
+        for m in part * PART..((part + 1) * PART).min(pixels) {
+            places.push((m - part * PART) * op);
+            sources.extend((0..taps).map(|t| match g.read(m, t) {
+                NONE => NONE,
+                pixel => pixel * cp,
+            }));
+        }
+    });
+}
+
+fn grouped(dims: &Conv2dDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
+    let (cg, og) = ((dims.c / dims.groups) as usize, (dims.o / dims.groups) as usize);
+    let cgp = round4(cg as u32) as usize;
+    y.par_chunks_mut(op).enumerate().for_each(|(m, y)| {
+        y.fill(0.0);
+        y[..dims.o as usize].copy_from_slice(&bias[..dims.o as usize]);
+        for t in 0..g.taps() {
+            let pixel = g.read(m, t);
+            if pixel == NONE {
+                continue;
+            }
+            let row = &x[pixel * cp..][..cp];
+            for c in 0..cg {
+                let w = &w[(t * cgp + c) * op..][..op];
+                for (o, y) in y[..dims.o as usize].iter_mut().enumerate() {
+                    *y += row[o / og * cg + c] * w[o];
+                }
+            }
+        }
+    });
+}
+
+/// d_x[n,h,w,c] (+)= sum over kh, kw, o of d_y at the output pixel whose tap reads it * w[kh,kw,c,o].
+pub fn conv2d_d_input(dims: &Conv2dDims, d_y: &[f32], w: &[f32], d_x: &mut [f32]) {
+    let g = Geometry::of(dims);
+    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
+    let taps = g.taps();
+    if dims.groups > 1 {
+        let (cg, og) = ((dims.c / dims.groups) as usize, (dims.o / dims.groups) as usize);
+        let cgp = round4(cg as u32) as usize;
+        d_x.par_chunks_mut(cp).enumerate().for_each(|(i, d_x)| {
+            let (image, y, x) = (i / (g.input[0] * g.input[1]), i / g.input[1] % g.input[0], i % g.input[1]);
+            let mut sum = vec![0f32; cp];
+            for t in 0..taps {
+                let pixel = g.reached(image, y, x, t);
+                if pixel == NONE {
+                    continue;
+                }
+                let row = &d_y[pixel * op..][..op];
+                for (c, s) in sum[..dims.c as usize].iter_mut().enumerate() {
+                    let w = &w[(t * cgp + c % cg) * op..][..op];
+                    let first = c / cg * og;
+                    for o in first..first + og {
+                        *s += row[o] * w[o];
+                    }
+                }
+            }
+            for (d, s) in d_x.iter_mut().zip(sum) {
+                *d = if dims.accumulate == 1 { *d + s } else { s };
+            }
+        });
+        return;
+    }
+    let panels = Panels::new(taps, dims.o as usize, cp, |t, o, c| w[(t * cp + c) * op + o]);
+    backward(&g, d_y, op, &panels, dims.accumulate == 1, d_x, cp);
+}
+
+/// The gradient rows of any convolution with these (transposed) panels. Input pixels are taken in classes of equal
+/// remainder by the stride, so that the rows of a block reach the same taps.
+pub(super) fn backward(
+    g: &Geometry,
+    d_y: &[f32],
+    op: usize,
+    panels: &Panels,
+    accumulate: bool,
+    d_x: &mut [f32],
+    cp: usize,
+) {
+    let taps = g.taps();
+    let [h, w] = g.input;
+    let band = (PART / w).max(g.stride[0]).div_ceil(g.stride[0]) * g.stride[0];
+    let band = band.min(h);
+    let bands = h.div_ceil(band);
+    // Parts must be of equal length: bands of whole images when they do not divide the height.
+    let (band, bands) = if h.is_multiple_of(band) { (band, bands) } else { (h, 1) };
+    rows(d_y, panels, &[], accumulate, d_x, band * w * cp, |part, sources, places| {
+        let (image, first) = (part / bands, part % bands * band);
+        for ry in 0..g.stride[0].min(band) {
+            for rx in 0..g.stride[1].min(w) {
+                for y in (ry..band).step_by(g.stride[0]) {
+                    for x in (rx..w).step_by(g.stride[1]) {
+                        places.push((y * w + x) * cp);
+                        sources.extend((0..taps).map(|t| match g.reached(image, first + y, x, t) {
+                            NONE => NONE,
+                            pixel => pixel * op,
+                        }));
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of x at the tap * d_y[n,p,q,o].
+pub fn conv2d_d_weight(dims: &Conv2dDims, x: &[f32], d_y: &[f32], d_w: &mut [f32]) {
+    let g = Geometry::of(dims);
+    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
+    let (c, o) = (dims.c as usize, dims.o as usize);
+    let pixels = dims.n as usize * g.output[0] * g.output[1];
+    if dims.groups > 1 {
+        let (cg, og) = (c / dims.groups as usize, o / dims.groups as usize);
+        let cgp = round4(cg as u32) as usize;
+        d_w.par_chunks_mut(op).enumerate().for_each(|(row, d_w)| {
+            let (t, k) = (row / cgp, row % cgp);
+            if k >= cg {
+                return;
+            }
+            for m in 0..pixels {
+                let pixel = g.read(m, t);
+                if pixel == NONE {
+                    continue;
+                }
+                for (i, d) in d_w[..o].iter_mut().enumerate() {
+                    *d += x[pixel * cp + i / og * cg + k] * d_y[m * op + i];
+                }
+            }
+        });
+        return;
+    }
+    products(x, cp, c, d_y, op, o, pixels, g.taps(), None, d_w, cp, op, |m, t| g.read(m, t));
+}
+
+/// d_bias[o] += sum over n, p, q, in this order, of d_y[n,p,q,o].
+pub fn conv2d_d_bias(dims: &Conv2dDims, d_y: &[f32], d_bias: &mut [f32]) {
+    let op = round4(dims.o) as usize;
+    for row in d_y.chunks_exact(op) {
+        for (d, v) in d_bias[..op].iter_mut().zip(row) {
+            *d += v;
+        }
+    }
+}

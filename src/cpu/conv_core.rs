@@ -1,0 +1,351 @@
+//! The loops that all convolution twins share: register-blocked products over gathered pixel rows.
+//!
+//! ```text
+//! rows:     out[m][o]      = init + sum over taps t, channels c of a[src(m, t)][c] * w[t][c][o]      forward, d_input
+//! products: out[t][c][o]  += sum over m, in order, of a[src(m, t)][c] * b[m][o]                      d_weight
+//! bits:     out[m][o]      = sum over taps t, words j of popcount(x[src(m, t)][j] op w[t][j][o])     binary forward
+//! ```
+//! `src(m, t)` is the pixel that tap t of row m reads, or none outside the map. The order of every sum is fixed: it does
+//! not depend on threads, blocks, or on how a batch is cut.
+
+use rayon::prelude::*;
+
+use super::simd::Lanes;
+use crate::vectorized;
+
+/// Output columns of a block.
+const OB: usize = 32;
+/// Rows of a block.
+const PB: usize = 6;
+/// Rows of a task.
+const TASK: usize = 96;
+/// "Reads nothing": the tap is outside the map.
+pub const NONE: usize = usize::MAX;
+
+/// Weights [taps][depth][out] repacked as panels [out / OB][taps][depth][OB], the last panel filled with zeros.
+pub struct Panels {
+    data: Vec<f32>,
+    taps: usize,
+    depth: usize,
+    out: usize,
+}
+
+impl Panels {
+    /// From any layout: `weight(tap, depth, out)` gives one value.
+    pub fn new(taps: usize, depth: usize, out: usize, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Self {
+        let size = taps * depth * OB;
+        let mut data = vec![0f32; out.div_ceil(OB) * size];
+        data.par_chunks_mut(size.max(1)).enumerate().for_each(|(p, panel)| {
+            let columns = OB.min(out - p * OB);
+            for t in 0..taps {
+                for d in 0..depth {
+                    let row = &mut panel[(t * depth + d) * OB..][..columns];
+                    for (o, v) in row.iter_mut().enumerate() {
+                        *v = weight(t, d, p * OB + o);
+                    }
+                }
+            }
+        });
+        Panels { data, taps, depth, out }
+    }
+}
+
+/// One block: PB rows by OB columns. `sources[i * taps + t]` is an offset into `a`, or [`NONE`].
+#[inline(always)]
+fn block<L: Lanes>(
+    a: &[f32],
+    zeros: &[f32],
+    sources: &[usize],
+    taps: usize,
+    depth: usize,
+    panel: &[f32],
+    acc: &mut [[f32; OB]; PB],
+) {
+    let mut sum = *acc;
+    for t in 0..taps {
+        let rows: [&[f32]; PB] = std::array::from_fn(|i| match sources[i * taps + t] {
+            NONE => &zeros[..depth],
+            at => &a[at..at + depth],
+        });
+        if (0..PB).all(|i| sources[i * taps + t] == NONE) {
+            continue;
+        }
+        let w = &panel[t * depth * OB..][..depth * OB];
+        for (d, w) in w.chunks_exact(OB).enumerate() {
+            for i in 0..PB {
+                let x = rows[i][d];
+                for o in 0..OB {
+                    sum[i][o] = L::mul_add(x, w[o], sum[i][o]);
+                }
+            }
+        }
+    }
+    *acc = sum;
+}
+
+#[inline(always)]
+fn task_body<L: Lanes>(
+    a: &[f32],
+    zeros: &[f32],
+    sources: &[usize],
+    places: &[usize],
+    panels: &Panels,
+    bias: &[f32],
+    accumulate: bool,
+    out: &mut [f32],
+) {
+    let (taps, depth, columns) = (panels.taps, panels.depth, panels.out);
+    let rows = places.len();
+    for (p, panel) in panels.data.chunks_exact(taps * depth * OB).enumerate() {
+        let width = OB.min(columns - p * OB);
+        let mut first = [0f32; OB];
+        if !bias.is_empty() {
+            first[..width].copy_from_slice(&bias[p * OB..p * OB + width]);
+        }
+        let mut r = 0;
+        while r < rows {
+            let n = PB.min(rows - r);
+            let mut acc = [first; PB];
+            // The last block may reach back over rows that are done: they are computed again, and not stored.
+            let mut mine = [NONE; PB * 64];
+            let fits = taps <= 64;
+            let list: &[usize] = if n == PB {
+                &sources[r * taps..(r + PB) * taps]
+            } else if fits {
+                mine[..n * taps].copy_from_slice(&sources[r * taps..(r + n) * taps]);
+                &mine[..PB * taps]
+            } else {
+                &[]
+            };
+            if list.is_empty() {
+                for i in 0..n {
+                    let mut padded = vec![NONE; PB * taps];
+                    padded[..taps].copy_from_slice(&sources[(r + i) * taps..(r + i + 1) * taps]);
+                    let mut one = [first; PB];
+                    block::<L>(a, zeros, &padded, taps, depth, panel, &mut one);
+                    acc[i] = one[0];
+                }
+            } else {
+                block::<L>(a, zeros, list, taps, depth, panel, &mut acc);
+            }
+            for i in 0..n {
+                let y = &mut out[places[r + i] + p * OB..][..width];
+                for o in 0..width {
+                    y[o] = if accumulate { y[o] + acc[i][o] } else { acc[i][o] };
+                }
+            }
+            r += n;
+        }
+    }
+}
+
+vectorized! {
+    fn task(
+        a: &[f32],
+        zeros: &[f32],
+        sources: &[usize],
+        places: &[usize],
+        panels: &Panels,
+        bias: &[f32],
+        accumulate: bool,
+        out: &mut [f32],
+    ) => task_body
+}
+
+/// `rows` for groups of rows. The output is cut into `parts` of equal length; `rows_of(part)` gives, for the rows of a
+/// part, their sources (taps offsets into `a` each) and their places (offsets into the part). `bias` is empty or one
+/// value a column.
+pub fn rows(
+    a: &[f32],
+    panels: &Panels,
+    bias: &[f32],
+    accumulate: bool,
+    out: &mut [f32],
+    part: usize,
+    rows_of: impl Fn(usize, &mut Vec<usize>, &mut Vec<usize>) + Sync,
+) {
+    let zeros = vec![0f32; panels.depth];
+    out.par_chunks_mut(part).enumerate().for_each_init(
+        || (Vec::new(), Vec::new()),
+        |(sources, places), (i, out)| {
+            sources.clear();
+            places.clear();
+            rows_of(i, sources, places);
+            for (s, p) in sources.chunks(TASK * panels.taps).zip(places.chunks(TASK)) {
+                task(a, &zeros, s, p, panels, bias, accumulate, out);
+            }
+        },
+    );
+}
+
+/// Channels of a block of [`products`].
+const CB: usize = 6;
+/// Rows that are read again and again while they are in the cache.
+const TILE: usize = 256;
+
+/// One block of products: CB channels by OB columns over the rows of a tile.
+#[inline(always)]
+fn products_block<L: Lanes>(
+    a: &[f32],
+    sources: &[usize],
+    outside: Option<f32>,
+    channel: usize,
+    b: &[f32],
+    pitch: usize,
+    acc: &mut [[f32; OB]; CB],
+) {
+    let mut sum = *acc;
+    for (m, s) in sources.iter().enumerate() {
+        let row: &[f32; OB] = match b[m * pitch..][..OB].try_into() {
+            Ok(r) => r,
+            Err(_) => return,
+        };
+        let x: [f32; CB] = match (*s, outside) {
+            (NONE, None) => continue,
+            (NONE, Some(v)) => [v; CB],
+            (at, _) => match a[at + channel..][..CB].try_into() {
+                Ok(x) => x,
+                Err(_) => return,
+            },
+        };
+        for i in 0..CB {
+            for o in 0..OB {
+                sum[i][o] = L::mul_add(x[i], row[o], sum[i][o]);
+            }
+        }
+    }
+    *acc = sum;
+}
+
+#[inline(always)]
+fn products_body<L: Lanes>(
+    a: &[f32],
+    sources: &[usize],
+    outside: Option<f32>,
+    channels: usize,
+    b: &[f32],
+    columns: usize,
+    out: &mut [f32],
+    pitch: usize,
+) {
+    // out: [channels][pitch]; b: panels [columns / OB][rows][OB]
+    let rows = sources.len();
+    for (p, b) in b.chunks_exact(rows * OB).enumerate() {
+        let width = OB.min(columns - p * OB);
+        let mut c = 0;
+        while c < channels {
+            let n = CB.min(channels - c);
+            // The last block starts early enough to be whole; channels that are done are not stored again.
+            let start = (c + n).saturating_sub(CB);
+            let mut acc = [[0f32; OB]; CB];
+            for i in 0..CB.min(channels) {
+                acc[i][..width].copy_from_slice(&out[(start + i) * pitch + p * OB..][..width]);
+            }
+            products_block::<L>(a, sources, outside, start, b, OB, &mut acc);
+            for i in (c - start)..CB.min(channels) {
+                out[(start + i) * pitch + p * OB..][..width].copy_from_slice(&acc[i][..width]);
+            }
+            c += n;
+        }
+    }
+}
+
+vectorized! {
+    fn products_tile(
+        a: &[f32],
+        sources: &[usize],
+        outside: Option<f32>,
+        channels: usize,
+        b: &[f32],
+        columns: usize,
+        out: &mut [f32],
+        pitch: usize,
+    ) => products_body
+}
+
+/// `products`: `a` holds pixels of `a_pitch` floats, of which `channels` count; `source(m, t)` is a pixel of `a` or
+/// [`NONE`] (which reads as `outside` where given, else as 0); `b` is [rows][b_pitch], of which `columns` count; `out` is
+/// [taps][out_rows][out_pitch].
+pub fn products(
+    a: &[f32],
+    a_pitch: usize,
+    channels: usize,
+    b: &[f32],
+    b_pitch: usize,
+    columns: usize,
+    rows: usize,
+    taps: usize,
+    outside: Option<f32>,
+    out: &mut [f32],
+    out_rows: usize,
+    out_pitch: usize,
+    source: impl Fn(usize, usize) -> usize + Sync,
+) {
+    // Blocks of CB channels read past the last channel when there are fewer: a narrow copy with room instead.
+    let (copy, a, a_pitch) = if channels < CB || a_pitch < CB {
+        let mut copy = vec![0f32; a.len() / a_pitch * CB];
+        for (d, s) in copy.chunks_exact_mut(CB).zip(a.chunks_exact(a_pitch)) {
+            d[..channels.min(CB)].copy_from_slice(&s[..channels.min(CB)]);
+        }
+        (copy, None, CB)
+    } else {
+        (Vec::new(), Some(a), a_pitch)
+    };
+    let a: &[f32] = a.unwrap_or(&copy);
+    for first in (0..rows).step_by(TILE) {
+        let n = TILE.min(rows - first);
+        let mut panels = vec![0f32; columns.div_ceil(OB) * n * OB];
+        for (p, panel) in panels.chunks_exact_mut(n * OB).enumerate() {
+            let width = OB.min(columns - p * OB);
+            for (m, row) in panel.chunks_exact_mut(OB).enumerate() {
+                row[..width].copy_from_slice(&b[(first + m) * b_pitch + p * OB..][..width]);
+            }
+        }
+        // A task is a tap and a range of channels: sums over rows never cross tasks.
+        let split = channels.div_ceil(CB * 4).max(1);
+        let per = channels.div_ceil(split).div_ceil(CB) * CB;
+        let mut jobs: Vec<(usize, usize, &mut [f32])> = Vec::new();
+        for (t, tap) in out.chunks_exact_mut(out_rows * out_pitch).enumerate().take(taps) {
+            for (k, part) in tap[..channels * out_pitch].chunks_mut(per * out_pitch).enumerate() {
+                jobs.push((t, k * per, part));
+            }
+        }
+        jobs.into_par_iter().for_each(|(t, c, part)| {
+            let here = part.len() / out_pitch;
+            // A range narrower than a block is done with a copy of its channels (only the last range can be).
+            if here < CB && channels >= CB {
+                let mut wide = vec![0f32; CB * out_pitch];
+                let back = CB - here;
+                wide[back * out_pitch..].copy_from_slice(part);
+                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c - back, &source);
+                products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, out_pitch);
+                part.copy_from_slice(&wide[back * out_pitch..]);
+            } else if here < CB {
+                let mut wide = vec![0f32; CB * out_pitch];
+                wide[..part.len()].copy_from_slice(part);
+                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c, &source);
+                products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, out_pitch);
+                part.copy_from_slice(&wide[..here * out_pitch]);
+            } else {
+                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c, &source);
+                products_tile(a, &sources, outside, here, &panels, columns, part, out_pitch);
+            }
+        });
+    }
+}
+
+fn offsets(
+    first: usize,
+    n: usize,
+    tap: usize,
+    pitch: usize,
+    channel: usize,
+    source: &(impl Fn(usize, usize) -> usize + Sync),
+) -> Vec<usize> {
+    (first..first + n)
+        .map(|m| match source(m, tap) {
+            NONE => NONE,
+            pixel => pixel * pitch + channel,
+        })
+        .collect()
+}
