@@ -3,9 +3,14 @@
 
 mod call;
 mod executor;
+mod reduce;
 
 pub use call::{Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
+pub(crate) use reduce::tree_sum;
 
+pub mod gather_heads;
+pub mod gradient_norm;
+pub mod optimizer;
 pub mod relu;

@@ -1,3 +1,6 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
+mod gather_heads;
+mod losses_support;
+mod optimizer;
 mod relu;
