@@ -7,13 +7,18 @@ pub mod conv2d;
 mod conv_core;
 mod executor;
 pub mod simd;
+mod reduce;
 
 pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
+pub(crate) use reduce::tree_sum;
 
 pub mod add;
 pub mod batch_norm2d;
 mod parallel;
+pub mod gather_heads;
+pub mod gradient_norm;
+pub mod optimizer;
 pub mod relu;
 pub mod sum_rows;

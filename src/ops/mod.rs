@@ -2,6 +2,11 @@
 
 pub mod add;
 pub mod batch_norm2d;
+mod check;
+pub mod gather_heads;
+pub mod gradient_norm;
+pub mod hyper;
+pub mod optimizer;
 pub mod relu;
 pub mod sum_rows;
 mod variants;
@@ -23,6 +28,9 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 pub static KERNELS: &[&[&Kernel]] = &[
     add::KERNELS,
     batch_norm2d::KERNELS,
+    gather_heads::KERNELS,
+    gradient_norm::KERNELS,
+    optimizer::KERNELS,
     relu::KERNELS,
     sum_rows::KERNELS,
 ];

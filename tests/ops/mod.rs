@@ -3,4 +3,7 @@
 mod add;
 mod batch_norm2d;
 mod case_file;
+mod gather_heads;
+mod losses_support;
+mod optimizer;
 mod relu;
