@@ -6,8 +6,8 @@
 
 use rayon::prelude::*;
 
-use super::conv2d::{Conv2dDims, Geometry};
 use super::conv_core::{NONE, products};
+use super::conv2d::{Conv2dDims, Geometry};
 use super::simd::Lanes;
 use crate::dims;
 use crate::plan::round4;
@@ -324,7 +324,13 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
     signs.par_chunks_mut(cp * op).zip(latent.par_chunks(cp * op)).for_each(|(signs, latent)| {
         for (k, (s, l)) in signs.chunks_exact_mut(op).zip(latent.chunks_exact(op)).enumerate() {
             for (i, (s, l)) in s.iter_mut().zip(l).enumerate() {
-                *s = if k >= c || i >= o { 0.0 } else if *l < 0.0 { -alpha[i] } else { alpha[i] };
+                *s = if k >= c || i >= o {
+                    0.0
+                } else if *l < 0.0 {
+                    -alpha[i]
+                } else {
+                    alpha[i]
+                };
             }
         }
     });
@@ -342,7 +348,15 @@ pub fn binary_weight_d_latent(
     let (taps, c, o) = (dims.taps as usize, dims.c as usize, dims.o as usize);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let n = (taps * c) as f32;
-    let sign = |v: f32| if v > 0.0 { 1.0 } else if v < 0.0 { -1.0 } else { 0.0 };
+    let sign = |v: f32| {
+        if v > 0.0 {
+            1.0
+        } else if v < 0.0 {
+            -1.0
+        } else {
+            0.0
+        }
+    };
     let mut sums = vec![0f32; op];
     if dims.scaled == 1 {
         for t in 0..taps {

@@ -6,8 +6,8 @@ mod call;
 pub mod conv2d;
 mod conv_core;
 mod executor;
-pub mod simd;
 mod reduce;
+pub mod simd;
 
 pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;
@@ -16,9 +16,9 @@ pub(crate) use reduce::tree_sum;
 
 pub mod add;
 pub mod batch_norm2d;
-mod parallel;
 pub mod gather_heads;
 pub mod gradient_norm;
 pub mod optimizer;
+mod parallel;
 pub mod relu;
 pub mod sum_rows;

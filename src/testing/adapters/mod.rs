@@ -3,6 +3,7 @@
 
 mod batch_norm2d;
 mod boxes;
+mod optimizer;
 mod relu;
 
 use super::cases::{CaseFile, Values};
@@ -48,7 +49,7 @@ pub struct Adapter {
 }
 
 /// Every adapter.
-pub static ADAPTERS: &[&Adapter] = &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &relu::ADAPTER];
+pub static ADAPTERS: &[&Adapter] = &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &optimizer::ADAPTER, &relu::ADAPTER];
 
 /// Operations of the case files that this crate does not have: two-stage detectors and quantization to more than one
 /// bit are no part of it. Their cases are reported and not counted.
