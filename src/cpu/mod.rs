@@ -10,7 +10,12 @@ pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
 pub(crate) use reduce::tree_sum;
 
+pub mod boxes;
 pub mod gather_heads;
 pub mod gradient_norm;
+pub mod match_priors;
+pub mod multibox_loss;
+pub mod nms;
 pub mod optimizer;
 pub mod relu;
+pub mod select;

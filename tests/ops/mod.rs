@@ -2,5 +2,8 @@
 
 mod gather_heads;
 mod losses_support;
+mod match_priors;
+mod multibox_loss;
+mod nms;
 mod optimizer;
 mod relu;
