@@ -16,9 +16,14 @@ pub(crate) use reduce::tree_sum;
 
 pub mod add;
 pub mod batch_norm2d;
+pub mod boxes;
 pub mod gather_heads;
 pub mod gradient_norm;
+pub mod match_priors;
+pub mod multibox_loss;
+pub mod nms;
 pub mod optimizer;
 mod parallel;
 pub mod relu;
 pub mod sum_rows;
+pub mod select;

@@ -6,6 +6,9 @@ mod check;
 pub mod gather_heads;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod match_priors;
+pub mod multibox_loss;
+pub mod nms;
 pub mod optimizer;
 pub mod relu;
 pub mod sum_rows;
@@ -20,6 +23,12 @@ use crate::{Error, Result};
 pub const INDEX: Common = Common { name: "index", source: include_str!("../../shaders/common/index.wgsl") };
 /// `shaders/common/lanes.wgsl`
 pub const LANES: Common = Common { name: "lanes", source: include_str!("../../shaders/common/lanes.wgsl") };
+/// `shaders/common/boxes.wgsl`
+pub const BOXES: Common = Common { name: "boxes", source: include_str!("../../shaders/common/boxes.wgsl") };
+/// `shaders/common/select.wgsl`
+pub const SELECT: Common = Common { name: "select", source: include_str!("../../shaders/common/select.wgsl") };
+/// `shaders/common/nms_core.wgsl`
+pub const NMS_CORE: Common = Common { name: "nms_core", source: include_str!("../../shaders/common/nms_core.wgsl") };
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
@@ -30,6 +39,9 @@ pub static KERNELS: &[&[&Kernel]] = &[
     batch_norm2d::KERNELS,
     gather_heads::KERNELS,
     gradient_norm::KERNELS,
+    match_priors::KERNELS,
+    multibox_loss::KERNELS,
+    nms::KERNELS,
     optimizer::KERNELS,
     relu::KERNELS,
     sum_rows::KERNELS,

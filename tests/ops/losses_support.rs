@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use autobidet::plan::{Format, Shape};
+use autobidet::testing::{TestDevice, TestInput, test_gpu};
 use safetensors::SafeTensors;
 
 /// One case file.
@@ -49,4 +51,54 @@ impl Case {
     pub fn number(&self, name: &str) -> f64 {
         self.attrs[name].as_f64().unwrap()
     }
+}
+
+/// A dense input of the batch (or, with `sliced` false, shared by all images) without a gradient.
+pub fn dense(name: &str, shape: Shape, format: Format, sliced: bool, data: Vec<f32>) -> TestInput {
+    assert_eq!(data.len() as u64, shape.len(), "{name}");
+    TestInput { name: name.to_string(), shape, format, sliced, grad: false, data }
+}
+
+/// Dense floats of the batch whose gradient is wanted.
+pub fn learned(name: &str, shape: Shape, data: Vec<f32>) -> TestInput {
+    TestInput { grad: true, ..dense(name, shape, Format::Flat, true, data) }
+}
+
+/// Integers as the bits of floats.
+pub fn bits(values: impl IntoIterator<Item = i32>) -> Vec<f32> {
+    values.into_iter().map(|v| f32::from_bits(v as u32)).collect()
+}
+
+/// The reverse.
+pub fn integers(values: &[f32]) -> Vec<i32> {
+    values.iter().map(|v| v.to_bits() as i32).collect()
+}
+
+/// The twins, and the adapter where there is one.
+pub fn devices() -> Vec<TestDevice> {
+    let mut d = vec![TestDevice::Cpu];
+    d.extend(test_gpu().unwrap());
+    d
+}
+
+/// A grid of square priors of two sizes: side * side * 2 rows of centre and size.
+pub fn grid_priors(side: u32) -> Vec<f32> {
+    let mut out = Vec::new();
+    for y in 0..side {
+        for x in 0..side {
+            for size in [1.5f32, 3.0] {
+                let step = 1.0 / side as f32;
+                out.extend([(x as f32 + 0.5) * step, (y as f32 + 0.5) * step, size * step, size * step]);
+            }
+        }
+    }
+    out
+}
+
+/// Ground truth of the cases, rows of corners and class, padded with -1: (boxes, labels, number of objects).
+pub fn ground_truth(rows: &[f32]) -> (Vec<f32>, Vec<i32>, i32) {
+    let boxes = rows.chunks_exact(5).flat_map(|r| r[..4].to_vec()).collect();
+    let labels: Vec<i32> = rows.chunks_exact(5).map(|r| r[4] as i32).collect();
+    let count = labels.iter().filter(|l| **l >= 0).count() as i32;
+    (boxes, labels, count)
 }

@@ -6,9 +6,9 @@ use autobidet::ops::hyper;
 use autobidet::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
 use autobidet::plan::{Builder, Executor, Format, Init, Mode, ParamLayout, PlanLimits, Shape, TensorId};
 use autobidet::rng::Counter;
-use autobidet::testing::{TestDevice, compare, test_gpu};
+use autobidet::testing::{TestDevice, compare};
 
-use super::losses_support::case;
+use super::losses_support::{case, devices};
 
 struct Setup {
     exec: Box<dyn Executor>,
@@ -64,12 +64,6 @@ impl Setup {
         all.push(self.tensors.step);
         all.into_iter().map(|t| self.exec.read(t).unwrap()).collect()
     }
-}
-
-fn devices() -> Vec<TestDevice> {
-    let mut d = vec![TestDevice::Cpu];
-    d.extend(test_gpu().unwrap());
-    d
 }
 
 #[test]
