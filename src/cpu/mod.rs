@@ -25,5 +25,5 @@ pub mod nms;
 pub mod optimizer;
 mod parallel;
 pub mod relu;
-pub mod sum_rows;
 pub mod select;
+pub mod sum_rows;

@@ -3,6 +3,7 @@
 
 mod batch_norm2d;
 mod boxes;
+mod multibox_loss;
 mod optimizer;
 mod relu;
 
@@ -18,11 +19,24 @@ pub type Named = Vec<(String, Values)>;
 pub type OnDevice = Box<dyn Fn(&TestDevice) -> Result<Named>>;
 
 /// A case, ready to run.
-pub enum Prepared {
-    /// On any device.
-    Device(OnDevice),
-    /// Computed by the host alone; the results.
-    Host(Named),
+#[derive(Default)]
+pub struct Prepared {
+    /// What plain Rust on the host computes, where there is such a path.
+    pub host: Option<Named>,
+    /// What runs on devices and on the twins.
+    pub device: Option<OnDevice>,
+}
+
+impl Prepared {
+    /// Computed by the host alone.
+    fn host(named: Named) -> Self {
+        Prepared { host: Some(named), device: None }
+    }
+
+    /// Computed on any device.
+    fn device(run: impl Fn(&TestDevice) -> Result<Named> + 'static) -> Self {
+        Prepared { host: None, device: Some(Box::new(run)) }
+    }
 }
 
 /// A case of this crate's own: device against twins, and gradients against finite differences.
@@ -49,7 +63,8 @@ pub struct Adapter {
 }
 
 /// Every adapter.
-pub static ADAPTERS: &[&Adapter] = &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &optimizer::ADAPTER, &relu::ADAPTER];
+pub static ADAPTERS: &[&Adapter] =
+    &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &multibox_loss::ADAPTER, &optimizer::ADAPTER, &relu::ADAPTER];
 
 /// Operations of the case files that this crate does not have: two-stage detectors and quantization to more than one
 /// bit are no part of it. Their cases are reported and not counted.
@@ -150,6 +165,34 @@ impl<'c> Inputs<'c> {
         Ok(self.push(names, TestInput::param(names[0], shape, Format::Map, data)))
     }
 
+    /// Objects from `in.targets` (N, M, 5): corners and class, padded with -1, as boxes, labels and counts.
+    fn objects(mut self) -> Result<Self> {
+        let [n, m, five] = self.file.extents("in.targets")?;
+        let rows = self.file.floats("in.targets")?;
+        if five != 5 {
+            return Err(Error::format(&self.file.path, format!("in.targets has {five} values a row"), "Expected 5"));
+        }
+        let row = |w, c| Shape::new(n, 1, w, c);
+        let boxes = rows.chunks_exact(5).flat_map(|r| r[..4].to_vec()).collect();
+        let labels: Vec<i32> = rows.chunks_exact(5).map(|r| r[4] as i32).collect();
+        let counts = labels.chunks_exact(m as usize).map(|l| l.iter().filter(|l| **l >= 0).count() as i32);
+        let counts = dense("counts", row(1, 1), Format::FlatU32, true, bits(counts));
+        self.list.push(dense("boxes", row(m, 4), Format::Flat, true, boxes));
+        self.list.push(dense("labels", row(m, 1), Format::FlatI32, true, bits(labels)));
+        self.list.push(counts);
+        self.names.extend([&[] as Planes; 3]);
+        Ok(self)
+    }
+
+    /// `in.priors` (P, 4), shared by the images.
+    fn priors(mut self) -> Result<Self> {
+        let rows = self.file.rows::<4>("in.priors")?;
+        let shape = Shape::new(1, 1, rows.len() as u32, 4);
+        self.list.push(dense("priors", shape, Format::Flat, false, rows.into_iter().flatten().collect()));
+        self.names.push(&[]);
+        Ok(self)
+    }
+
     /// The case: `outputs` names what `build` returns, in order.
     fn run(
         self,
@@ -173,8 +216,23 @@ impl<'c> Inputs<'c> {
             build: Box::new(build),
         };
         let names = self.names;
-        Ok(Prepared::Device(Box::new(move |device| Ok(named(&case.run(device)?, outputs, &names)))))
+        Ok(Prepared::device(move |device| Ok(named(&case.run(device)?, outputs, &names))))
     }
+}
+
+/// A dense input without a gradient.
+fn dense(name: &str, shape: Shape, format: Format, sliced: bool, data: Vec<f32>) -> TestInput {
+    TestInput { name: name.to_string(), shape, format, sliced, grad: false, data }
+}
+
+/// Integers as the bits of floats, as integer tensors take them.
+fn bits(values: impl IntoIterator<Item = i32>) -> Vec<f32> {
+    values.into_iter().map(|v| f32::from_bits(v as u32)).collect()
+}
+
+/// The integers of an integer tensor's bits.
+fn integers(values: &[f32]) -> Vec<i32> {
+    values.iter().map(|v| v.to_bits() as i32).collect()
 }
 
 fn named(outcome: &Outcome, outputs: &[Planes], inputs: &[Planes]) -> Named {
