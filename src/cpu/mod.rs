@@ -7,13 +7,25 @@ pub mod conv2d;
 mod conv_core;
 mod executor;
 pub mod simd;
+mod reduce;
 
 pub use call::{Buffer, Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
+pub(crate) use reduce::tree_sum;
 
 pub mod add;
+pub mod add_bias;
+pub mod channel_sum;
 pub mod batch_norm2d;
 mod parallel;
 pub mod relu;
 pub mod sum_rows;
+pub mod boxes;
+pub mod gather_heads;
+pub mod gradient_norm;
+pub mod match_priors;
+pub mod multibox_loss;
+pub mod nms;
+pub mod optimizer;
+pub mod select;

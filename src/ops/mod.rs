@@ -2,6 +2,19 @@
 
 pub mod add;
 pub mod batch_norm2d;
+mod check;
+pub mod gather_heads;
+pub mod gradient_norm;
+pub mod hyper;
+pub mod match_priors;
+pub mod multibox_loss;
+pub mod nms;
+pub mod optimizer;
+pub mod binary_conv2d;
+pub mod channel_sum;
+pub mod conv2d;
+pub mod conv_transpose2d;
+pub mod linear;
 pub mod relu;
 pub mod sum_rows;
 
@@ -12,6 +25,12 @@ use crate::{Error, Result};
 pub const INDEX: Common = Common { name: "index", source: include_str!("../../shaders/common/index.wgsl") };
 /// `shaders/common/lanes.wgsl`
 pub const LANES: Common = Common { name: "lanes", source: include_str!("../../shaders/common/lanes.wgsl") };
+/// `shaders/common/boxes.wgsl`
+pub const BOXES: Common = Common { name: "boxes", source: include_str!("../../shaders/common/boxes.wgsl") };
+/// `shaders/common/select.wgsl`
+pub const SELECT: Common = Common { name: "select", source: include_str!("../../shaders/common/select.wgsl") };
+/// `shaders/common/nms_core.wgsl`
+pub const NMS_CORE: Common = Common { name: "nms_core", source: include_str!("../../shaders/common/nms_core.wgsl") };
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
@@ -19,9 +38,19 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     add::KERNELS,
+    binary_conv2d::KERNELS,
+    channel_sum::KERNELS,
+    conv2d::KERNELS,
+    conv_transpose2d::KERNELS,
     batch_norm2d::KERNELS,
     relu::KERNELS,
     sum_rows::KERNELS,
+    gather_heads::KERNELS,
+    gradient_norm::KERNELS,
+    match_priors::KERNELS,
+    multibox_loss::KERNELS,
+    nms::KERNELS,
+    optimizer::KERNELS,
 ];
 
 /// Every kernel of the product, flat.
@@ -35,7 +64,7 @@ pub type Constants = Vec<(&'static str, f64)>;
 pub type Variants = (&'static Kernel, Vec<Constants>);
 
 /// The sets of constants that the product uses, from the modules whose kernels are not run with the defaults alone.
-static VARIANTS: &[fn() -> Vec<Variants>] = &[];
+static VARIANTS: &[fn() -> Vec<Variants>] = &[conv2d::variants, binary_conv2d::variants];
 
 /// Every kernel with every set of `override` constants that the product uses; the empty set stands for the defaults of
 /// the shader.

@@ -3,4 +3,10 @@
 mod add;
 mod batch_norm2d;
 mod case_file;
+mod gather_heads;
+mod losses_support;
+mod match_priors;
+mod multibox_loss;
+mod nms;
+mod optimizer;
 mod relu;

@@ -1,0 +1,87 @@
+// Greedy non-maximum suppression by one workgroup of 256 invocations, after common/select.wgsl and common/boxes.wgsl.
+// The kernel supplies `fn nms_score(i: u32) -> f32` and `fn nms_box(i: u32) -> vec4<f32>` (corners) and sets
+// nms_threshold.  Candidates are the items with a score above the threshold; of them the top_k (at most NMS_CAPACITY)
+// highest are taken, ordered by falling score, ties to the lower index; each kept box removes the later ones that
+// overlap it by more than the limit.  Twin: src/cpu/nms.rs.
+const NMS_CAPACITY = 512u;
+
+// Keys of the taken items; after the sort 1 where an item is kept, 0 where it was suppressed.
+var<workgroup> nms_key: array<u32, NMS_CAPACITY>;
+// Taken items in no order; free after the sort.
+var<workgroup> nms_item: array<u32, NMS_CAPACITY>;
+// Taken items by falling score.
+var<workgroup> nms_order: array<u32, NMS_CAPACITY>;
+var<workgroup> nms_corners: array<vec4<f32>, NMS_CAPACITY>;
+var<workgroup> nms_counter: atomic<u32>;
+var<workgroup> nms_candidates: u32;
+var<private> nms_threshold: f32;
+
+fn select_key(i: u32) -> u32 {
+    let s = nms_score(i);
+    if s > nms_threshold { return float_key(s); }
+    return 0u;
+}
+
+// The number of items taken; which are kept stands in nms_key, in the order of nms_order.
+fn nms_run(t: u32, count: u32, top_k: u32, overlap: f32) -> u32 {
+    if t == 0u { atomicStore(&nms_counter, 0u); }
+    workgroupBarrier();
+    var mine = 0u;
+    for (var i = t; i < count; i += 256u) { mine += select(0u, 1u, select_key(i) != 0u); }
+    if mine > 0u { atomicAdd(&nms_counter, mine); }
+    workgroupBarrier();
+    if t == 0u {
+        nms_candidates = atomicLoad(&nms_counter);
+        atomicStore(&nms_counter, 0u);
+    }
+    let candidates = workgroupUniformLoad(&nms_candidates);
+    var chosen = Selection(0u, 0u);
+    if candidates > top_k { chosen = select_largest(t, count, top_k); }
+    let size = min(min(candidates, top_k), NMS_CAPACITY);
+    for (var i = t; i < count; i += 256u) {
+        let k = select_key(i);
+        if is_selected(chosen, k, i) {
+            let at = atomicAdd(&nms_counter, 1u);
+            if at < NMS_CAPACITY {
+                nms_key[at] = k;
+                nms_item[at] = i;
+            }
+        }
+    }
+    workgroupBarrier();
+    // The place of an item is the number of items before it: keys with their indices are all different.
+    for (var e = t; e < size; e += 256u) {
+        let k = nms_key[e];
+        let item = nms_item[e];
+        var place = 0u;
+        for (var j = 0u; j < size; j++) {
+            let other = nms_key[j];
+            place += select(0u, 1u, other > k || (other == k && nms_item[j] < item));
+        }
+        nms_order[place] = item;
+        nms_corners[place] = nms_box(item);
+    }
+    workgroupBarrier();
+    for (var e = t; e < size; e += 256u) { nms_key[e] = 1u; }
+    workgroupBarrier();
+    for (var i = 0u; i < size; i++) {
+        if nms_key[i] == 1u {
+            let a = nms_corners[i];
+            for (var j = i + 1u + t; j < size; j += 256u) {
+                let b = nms_corners[j];
+                let inter = box_intersection(a, b);
+                // Not divided, so that boxes without area need no case of their own.
+                if inter > overlap * (box_area(a) + box_area(b) - inter) { nms_key[j] = 0u; }
+            }
+        }
+        workgroupBarrier();
+    }
+    return size;
+}
+
+// How many of the first `e` taken items are kept.
+fn nms_place(e: u32) -> u32 {
+    var place = 0u;
+    for (var j = 0u; j < e; j++) { place += nms_key[j]; }
+    return place;
+}

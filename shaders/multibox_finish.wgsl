@@ -1,0 +1,24 @@
+// The losses of the whole batch: sums over images / number of positives in the batch, 0 where there are none.
+// totals[0] = 1 / positives, or 0.
+struct MultiboxDims { images: u32, priors: u32, classes: u32, first: u32, ratio: u32, accumulate: u32 }
+@group(0) @binding(0) var<uniform> dims: MultiboxDims;
+@group(0) @binding(1) var<storage, read> selection: array<u32>;
+@group(0) @binding(2) var<storage, read_write> totals: array<f32>;
+@group(0) @binding(3) var<storage, read_write> loss_loc: array<f32>;
+@group(0) @binding(4) var<storage, read_write> loss_conf: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3<u32>) {
+    if gid.x != 0u { return; }
+    var positives = 0u;
+    var sums = vec2<f32>(0.0);
+    for (var n = 0u; n < dims.images; n++) {
+        positives += selection[5u * n];
+        sums += vec2<f32>(bitcast<f32>(selection[5u * n + 3u]), bitcast<f32>(selection[5u * n + 4u]));
+    }
+    var each = 0.0;
+    if positives > 0u { each = 1.0 / f32(positives); }
+    totals[0] = each;
+    loss_loc[0] = sums.x * each;
+    loss_conf[0] = sums.y * each;
+}
