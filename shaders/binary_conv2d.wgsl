@@ -6,7 +6,7 @@
 //   MODE 0  signs, outside is -1:       sum = K - 2 D,                  D of popcount(x ^ w)
 //   MODE 1  signs, outside is 0:        sum = C * (taps inside) - 2 D,  D of popcount((x ^ w) & inside)
 //   MODE 2  values {0, 1}, outside 0:   sum = 2 D - popcount(x),        D of popcount((x ^ w) & x)
-//   MODE 3  values {0, 1}, outside -1:  as MODE 2 with x all ones and w inverted outside
+//   MODE 3  values {0, 1}, outside -1:  as MODE 2, outside with x all ones and w inverted
 // Channels past C are 0 in both operands and count nothing; -1 outside is the word of all ones, masked to C.
 // Exact: D fits 32 bits and the sum is rounded once, when it becomes a float (below 2^24 not at all).
 //

@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     if (lane.x == 0u) {
         let mean = sums[0] / f32(dims.c * dims.kh * dims.kw);
-        let channel = vec4<u32>(col * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(dims.o);
+        let channel = (vec4<u32>(col * 4u) + vec4<u32>(0u, 1u, 2u, 3u)) < vec4<u32>(dims.o);
         alpha[col] = select(select(vec4<f32>(), vec4<f32>(1.0), channel), mean, dims.scaled == 1u);
     }
 }

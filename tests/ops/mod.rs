@@ -2,7 +2,9 @@
 
 mod add;
 mod batch_norm2d;
+mod binary_conv2d;
 mod case_file;
+mod conv2d;
 mod gather_heads;
 mod losses_support;
 mod match_priors;
