@@ -6,8 +6,8 @@
 
 use rayon::prelude::*;
 
-use super::conv2d::{ConvDims, Geometry, backward, weight_products};
 use super::conv_core::{NONE, Panels};
+use super::conv2d::{ConvDims, Geometry, backward, weight_products};
 use super::simd::Lanes;
 use crate::dims;
 use crate::plan::round4;
@@ -273,7 +273,15 @@ pub fn binary_weight_d_latent(
     let (taps, c, o) = ((dims.kh * dims.kw) as usize, dims.c as usize, dims.o as usize);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let n = (taps * c) as f32;
-    let sign = |v: f32| if v > 0.0 { 1.0 } else if v < 0.0 { -1.0 } else { 0.0 };
+    let sign = |v: f32| {
+        if v > 0.0 {
+            1.0
+        } else if v < 0.0 {
+            -1.0
+        } else {
+            0.0
+        }
+    };
     let mut sums = vec![0f32; op];
     if dims.scaled == 1 {
         for t in 0..taps {

@@ -300,15 +300,9 @@ pub(super) fn weight_products(
             .filter(|row| row % p % splits == split)
             .flat_map(|row| row * q..(row + 1) * q)
             .collect();
-        products(
-            (x, cp, dims.c as usize),
-            (d_y, op, dims.o as usize),
-            &mine,
-            g.taps(),
-            outside,
-            part,
-            |m, t| g.read(m, t),
-        );
+        products((x, cp, dims.c as usize), (d_y, op, dims.o as usize), &mine, g.taps(), outside, part, |m, t| {
+            g.read(m, t)
+        });
     }
 }
 

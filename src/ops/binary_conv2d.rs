@@ -126,7 +126,11 @@ pub struct BinaryConv2d {
 impl BinaryConv2d {
     fn check(&self, b: &Builder, label: &str, x: TensorId, w: TensorId) -> Result<ConvDims> {
         if self.groups != 1 {
-            return Err(Error::shape(label, "binary_conv2d: one group (others are not packed)", self.groups.to_string()));
+            return Err(Error::shape(
+                label,
+                "binary_conv2d: one group (others are not packed)",
+                self.groups.to_string(),
+            ));
         }
         let conv = Conv2d {
             kernel: self.kernel,

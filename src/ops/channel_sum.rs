@@ -24,8 +24,7 @@ pub static KERNELS: &[&Kernel] = &[&CHANNEL_SUM];
 pub fn channel_sum(b: &mut Builder, label: &str, x: TensorId, total: Grad) -> Result<()> {
     let shape = b.shape(x);
     let (block, blocks) = blocks_of(shape.h * shape.w);
-    let partials =
-        b.scratch(&format!("{label}.channel_sum"), Shape::new(shape.n * blocks, 1, 1, shape.c), Format::Map);
+    let partials = b.scratch(&format!("{label}.channel_sum"), Shape::new(shape.n * blocks, 1, 1, shape.c), Format::Map);
     for (s, first, n) in b.slices() {
         let vectors = round4(shape.c) / 4;
         let dims =

@@ -3,9 +3,7 @@
 use super::{INDEX, map_shape};
 use crate::cpu::conv2d as twin;
 use crate::cpu::conv2d::{Conv2dDWeightSumDims, ConvDims};
-use crate::plan::{
-    Builder, Cost, Format, Grad, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups, round4,
-};
+use crate::plan::{Builder, Cost, Format, Grad, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups, round4};
 use crate::{Error, Result, kernel};
 
 /// Forward, groups = 1.

@@ -86,7 +86,13 @@ impl Op for ConvTranspose2d {
         let (x, w, bias) = match *inputs {
             [x, w] => (x, w, None),
             [x, w, bias] => (x, w, Some(bias)),
-            _ => return Err(Error::shape(label, "conv_transpose2d: x, weights and perhaps a bias", inputs.len().to_string())),
+            _ => {
+                return Err(Error::shape(
+                    label,
+                    "conv_transpose2d: x, weights and perhaps a bias",
+                    inputs.len().to_string(),
+                ));
+            }
         };
         let dims = self.check(b, label, x, w)?;
         let shape = Shape::new(dims.n, dims.h, dims.w, dims.c);

@@ -2,19 +2,19 @@
 
 pub mod add;
 pub mod batch_norm2d;
+pub mod binary_conv2d;
+pub mod channel_sum;
 mod check;
+pub mod conv2d;
+pub mod conv_transpose2d;
 pub mod gather_heads;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod linear;
 pub mod match_priors;
 pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
-pub mod binary_conv2d;
-pub mod channel_sum;
-pub mod conv2d;
-pub mod conv_transpose2d;
-pub mod linear;
 pub mod relu;
 pub mod sum_rows;
 

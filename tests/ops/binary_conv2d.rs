@@ -74,8 +74,20 @@ fn plain(op: &BinaryConv2d, case: &OpCase, out: u32) -> Vec<f32> {
         (g / q, q)
     };
     let activation = |v: f32| match op.domain {
-        InputDomain::Sign => if v < 0.0 { -1 } else { 1 },
-        InputDomain::ZeroOne => if v > 0.0 { 1 } else { 0 },
+        InputDomain::Sign => {
+            if v < 0.0 {
+                -1
+            } else {
+                1
+            }
+        }
+        InputDomain::ZeroOne => {
+            if v > 0.0 {
+                1
+            } else {
+                0
+            }
+        }
     };
     let outside = if op.pad == PadValue::MinusOne { -1 } else { 0 };
     let mut y = Vec::new();
