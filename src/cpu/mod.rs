@@ -12,6 +12,7 @@ pub(crate) use reduce::tree_sum;
 
 pub mod boxes;
 pub mod gather_heads;
+pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod match_priors;
 pub mod multibox_loss;
@@ -19,3 +20,4 @@ pub mod nms;
 pub mod optimizer;
 pub mod relu;
 pub mod select;
+pub mod sparse_object_prior;

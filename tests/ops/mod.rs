@@ -1,9 +1,11 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
 mod gather_heads;
+mod gaussian_location;
 mod losses_support;
 mod match_priors;
 mod multibox_loss;
 mod nms;
 mod optimizer;
 mod relu;
+mod sparse_object_prior;
