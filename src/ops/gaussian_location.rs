@@ -27,10 +27,10 @@ pub static D_INPUT: Kernel = kernel!(
 /// Rows of the kernel table.
 pub static KERNELS: &[&Kernel] = &[&FORWARD, &D_INPUT];
 
-/// One draw from p(l|f), a Gaussian with diagonal covariance (BiDet, section 3.2; channel order of its release). Inputs:
-/// head output [`Format::Flat`] (N, 1, P, 8), per prior 4 log-variances then 4 means; class targets
-/// [`Format::FlatI32`] (N, 1, P, 1). Output: locations [`Format::Flat`] (N, 1, P, 4) =
-/// mean + k * noise * exp(log-variance / 2) at positive priors, the mean elsewhere.
+/// One draw from p(l|f), a Gaussian with diagonal covariance (BiDet, Wang et al. 2020; channels as in its release).
+/// Inputs: head output [`Format::Flat`] (N, 1, P, 8), per prior 4 log-variances then 4 means; class targets
+/// [`Format::FlatI32`] (N, 1, P, 1). Output: locations [`Format::Flat`] (N, 1, P, 4) = mean + k * noise *
+/// exp(log-variance / 2) at positive priors, the mean elsewhere.
 ///
 /// k is `hyper[NOISE]`; the noise depends on `hyper[SEED]`, `hyper[STEP]`, the image's place in the batch and the prior
 /// alone. With k = 0 the log-variances have a gradient of exactly zero. Background priors are not sampled and

@@ -50,13 +50,13 @@ pub static D_LOGITS: Kernel = kernel!(
 /// Rows of the kernel table.
 pub static KERNELS: &[&Kernel] = &[&LOG_SUM, &SLOTS, &DETECT, &FINISH, &D_LOGITS];
 
-/// The sparse object prior of BiDet (section 3.3) as its release computes it, or the class-aware one with
+/// The sparse object prior of BiDet (Wang et al. 2020) as its release computes it, or the class-aware one with
 /// `class_weights`. Inputs: locations [`Format::Flat`] (N, 1, P, 4) (sampled ones; no gradient goes to them), logits
 /// [`Format::Flat`] (N, 1, P, K) with background as class 0, priors [`Format::Flat`] (1, 1, P, 4), and the objects of
 /// each foreground class [`Format::FlatU32`] (N, 1, 1, K - 1).
 ///
-/// Outputs, both for the host to read: the loss, [`Format::Flat`] of 1 value, without its weight; and the detections D of
-/// each image and class that has objects (0 for others), [`Format::FlatU32`] (N, 1, 1, K - 1).
+/// Outputs, both for the host to read: the loss, [`Format::Flat`] of 1 value, without its weight; and the detections D
+/// of each image and class that has objects (0 for others), [`Format::FlatU32`] (N, 1, 1, K - 1).
 ///
 /// For image n and class k with G objects: the scores above the threshold, the `top_k` highest of them, suppression, D
 /// detections with scores s. Pairs with D <= G are passed over, for the others p = s / S with S = sum s held constant,
