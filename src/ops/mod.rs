@@ -8,6 +8,7 @@ mod check;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod gather_heads;
+pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
 pub mod linear;
@@ -17,6 +18,7 @@ pub mod nms;
 pub mod optimizer;
 pub mod relu;
 pub mod sum_rows;
+pub mod sparse_object_prior;
 
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
@@ -31,6 +33,9 @@ pub const BOXES: Common = Common { name: "boxes", source: include_str!("../../sh
 pub const SELECT: Common = Common { name: "select", source: include_str!("../../shaders/common/select.wgsl") };
 /// `shaders/common/nms_core.wgsl`
 pub const NMS_CORE: Common = Common { name: "nms_core", source: include_str!("../../shaders/common/nms_core.wgsl") };
+/// `shaders/common/location_noise.wgsl`
+pub const LOCATION_NOISE: Common =
+    Common { name: "location_noise", source: include_str!("../../shaders/common/location_noise.wgsl") };
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
@@ -46,11 +51,13 @@ pub static KERNELS: &[&[&Kernel]] = &[
     relu::KERNELS,
     sum_rows::KERNELS,
     gather_heads::KERNELS,
+    gaussian_location::KERNELS,
     gradient_norm::KERNELS,
     match_priors::KERNELS,
     multibox_loss::KERNELS,
     nms::KERNELS,
     optimizer::KERNELS,
+    sparse_object_prior::KERNELS,
 ];
 
 /// Every kernel of the product, flat.
