@@ -9,8 +9,8 @@
 //
 // The sum over pixels runs in a fixed order and starts from what d_w holds, so that dispatches over successive slices
 // of the batch give the bits of one dispatch. For more parallelism the rows p are dealt to `splits` partial sums: split
-// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of partial
-// sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
+// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of
+// partial sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
 //
 // One invocation keeps one word of input channels (32) x 4 output channels of one tap in registers and reads one word
 // and one vec4 a pixel for 128 multiply-adds. Multiplying by a sign is an exclusive or with the float's sign bit,
@@ -46,20 +46,6 @@ struct BinaryConv2dDWeightDims {
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_w: array<vec4<f32>>;
-
-/// The index in x of the pixel that tap (kh, kw) of output (n, p, q) reads, and whether there is such a pixel.
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-struct Tap {
-    pixel: u32,
-    inside: bool,
-}
-
-fn tap_of(n: u32, p: u32, q: u32, kh: u32, kw: u32) -> Tap {
-    let row = p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w;
-    return Tap(select(0u, (n * dims.h + row) * dims.w + col, inside), inside);
-}
 
 /// g times the value of the bit that `bits << shift` has on top.
 fn times(g: vec4<u32>, bits: u32, shift: u32) -> vec4<f32> {
@@ -132,20 +118,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var s30 = load(first, c + 30u, col);
     var s31 = load(first, c + 31u, col);
 
+    // Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
+    let first_row = kh * dims.dil_h - dims.pad_h;
+    let first_col = kw * dims.dil_w - dims.pad_w;
+    let stride_w = dims.stride_w;
+    let width = dims.w;
+    let cols = dims.q;
     var n = 0u;
     loop {
         var p = split;
         loop {
+            let row = first_row + p * dims.stride_h;
+            let row_inside = row < dims.h;
+            let row_at = (n * dims.h + select(0u, row, row_inside)) * width;
+            var at = (n * dims.p + p) * cols * o4;
+            var col_x = first_col;
             var q = 0u;
             loop {
-                let t = tap_of(n, p, q, kh, kw);
-                let at = ((n * dims.p + p) * dims.q + q) * o4;
-                var bits = x[t.pixel * words + word];
+                let inside = row_inside && col_x < width;
+                let pixel = select(0u, row_at + col_x, inside);
+                var bits = x[pixel * words + word];
                 var g = bitcast<vec4<u32>>(d_y[at + col]);
                 if (MODE == 0u) {
-                    bits = select(0xffffffffu, bits, t.inside);
+                    bits = select(0xffffffffu, bits, inside);
                 } else {
-                    g = select(vec4<u32>(), g, t.inside);
+                    g = select(vec4<u32>(), g, inside);
                 }
                 s0 += times(g, bits, 31u);
                 s1 += times(g, bits, 30u);
@@ -180,8 +177,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 s30 += times(g, bits, 1u);
                 s31 += times(g, bits, 0u);
                 continuing {
+                    at += o4;
+                    col_x += stride_w;
                     q += 1u;
-                    break if q >= dims.q;
+                    break if q >= cols;
                 }
             }
             continuing {

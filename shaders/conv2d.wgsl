@@ -68,9 +68,9 @@ fn next(a: Pixel) -> Pixel {
     return b;
 }
 
-/// Where the input of one tap lies: the index of its pixel in x, and whether there is such a pixel.
+/// Where the input of one tap lies: the first vec4 of its pixel in x, and whether there is such a pixel.
 struct Tap {
-    pixel: u32,
+    at: u32,
     inside: bool,
 }
 
@@ -79,11 +79,12 @@ fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
     let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
     let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
     let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    return Tap(select(0u, (a.n * dims.h + row) * dims.w + col, inside), inside);
+    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 3u) / 4u);
+    return Tap(select(0u, at, inside), inside);
 }
 
-fn load_x(t: Tap, c4: u32, c: u32) -> vec4<f32> {
-    return select(vec4<f32>(), x[t.pixel * c4 + c], t.inside);
+fn load_x(t: Tap, c: u32) -> vec4<f32> {
+    return select(vec4<f32>(), x[t.at + c], t.inside);
 }
 
 /// Rows c to c + 3 of the weights of one tap, at four columns: w[kh,kw,c..c+4,o..o+4], `row` being the first vec4.
@@ -152,28 +153,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         loop {
             let wa = load_w(at + col, o4);
             let wb = load_w(at + col_b, o4);
-            let x0 = load_x(t0, c4, c);
+            let x0 = load_x(t0, c);
             a0 += wa * x0;
             b0 += wb * x0;
-            let x1 = load_x(t1, c4, c);
+            let x1 = load_x(t1, c);
             a1 += wa * x1;
             b1 += wb * x1;
-            let x2 = load_x(t2, c4, c);
+            let x2 = load_x(t2, c);
             a2 += wa * x2;
             b2 += wb * x2;
-            let x3 = load_x(t3, c4, c);
+            let x3 = load_x(t3, c);
             a3 += wa * x3;
             b3 += wb * x3;
-            let x4 = load_x(t4, c4, c);
+            let x4 = load_x(t4, c);
             a4 += wa * x4;
             b4 += wb * x4;
-            let x5 = load_x(t5, c4, c);
+            let x5 = load_x(t5, c);
             a5 += wa * x5;
             b5 += wb * x5;
-            let x6 = load_x(t6, c4, c);
+            let x6 = load_x(t6, c);
             a6 += wa * x6;
             b6 += wb * x6;
-            let x7 = load_x(t7, c4, c);
+            let x7 = load_x(t7, c);
             a7 += wa * x7;
             b7 += wb * x7;
             continuing {

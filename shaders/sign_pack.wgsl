@@ -35,11 +35,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let first = i % words * 8u;
     let count = min(c4 - first, 8u);
     let at = i / words * c4 + first;
+    let zero = vec4<f32>();
     var bits = 0u;
     var k = 0u;
     loop {
         let v = x[at + k];
-        let ones = select(v < vec4<f32>(), v > vec4<f32>(), MODE == 2u);
+        let ones = select(v < zero, zero < v, MODE == 2u);
         let nibble = select(vec4<u32>(), vec4<u32>(1u, 2u, 4u, 8u), ones);
         bits |= (nibble.x | nibble.y | nibble.z | nibble.w) << (4u * k);
         continuing {
