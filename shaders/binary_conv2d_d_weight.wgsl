@@ -56,7 +56,7 @@ fn times(g: vec4<u32>, bits: u32, shift: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(g ^ vec4<u32>(top & 0x80000000u));
 }
 
-/// Channel `row` of this tap, counted in d_w from `at`; past the last channel nothing is stored.
+/// Four output channels of one input channel; `at` is the row of channel 0 in d_w. Past channel C nothing is stored.
 fn store(at: u32, channel: u32, col: u32, value: vec4<f32>) {
     if (channel < dims.c) {
         d_w[(at + channel) * ((dims.o + 3u) / 4u) + col] = value;
