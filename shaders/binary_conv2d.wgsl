@@ -1,11 +1,12 @@
 // Packed binary 2-D convolution, forward.
 //   z[n,p,q,o] = alpha[o] * sum over kh, kw, c of
 //                b(x)[n, p*stride_h - pad_h + kh*dil_h, q*stride_w - pad_w + kw*dil_w, c] * s[kh,kw,c,o]
-// s is -1 where the bit of w is 1 and +1 where it is 0; b(x) is the same or, in MODE 2, the bit itself.
+// s is -1 where the bit of w is 1 and +1 where it is 0; b(x) is the same or, in MODES 2 and 3, the bit itself.
 // In words, D being the sum over taps and words of popcounts and K = C*KH*KW:
 //   MODE 0  signs, outside is -1:       sum = K - 2 D,                  D of popcount(x ^ w)
 //   MODE 1  signs, outside is 0:        sum = C * (taps inside) - 2 D,  D of popcount((x ^ w) & inside)
 //   MODE 2  values {0, 1}, outside 0:   sum = 2 D - popcount(x),        D of popcount((x ^ w) & x)
+//   MODE 3  values {0, 1}, outside -1:  as MODE 2, outside with x all ones and w inverted
 // Channels past C are 0 in both operands and count nothing; -1 outside is the word of all ones, masked to C.
 // Exact: D fits 32 bits and the sum is rounded once, when it becomes a float (below 2^24 not at all).
 //
@@ -21,12 +22,12 @@ override WG: u32 = 64u;
 /// How many of the WG invocations lie along the columns (output channels); divides WG.
 override WG_COLS: u32 = 4u;
 /// What a bit of x means, and what a tap outside the map reads:
-/// 0: signs, outside is -1; 1: signs, outside is 0; 2: values {0, 1} (a set bit is 1), outside is 0.
+/// 0: signs, outside is -1; 1: signs, outside is 0; 2: values {0, 1} (a set bit is 1), outside is 0; 3: the same, outside is -1.
 override MODE: u32 = 0u;
 /// Whether Wd is a multiple of 4.
 override WORDS4: bool = false;
 
-struct BinaryConv2dDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -42,10 +43,14 @@ struct BinaryConv2dDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
-    pad0: u32,
+    groups: u32,
+    accumulate: u32,
+    splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: BinaryConv2dDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
@@ -93,7 +98,7 @@ fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
 
 /// The word that a tap reads: `word`, or outside the map the word of the padding. `valid`: the bits that are channels.
 fn padded(t: Tap, word: u32, valid: u32) -> u32 {
-    if (MODE == 0u) {
+    if (MODE == 0u || MODE == 3u) {
         return (word & t.inside) | (valid & ~t.inside);
     }
     return word & t.inside;
@@ -107,6 +112,9 @@ fn count(word: u32, t: Tap, weights: vec4<u32>) -> vec4<u32> {
     }
     if (MODE == 2u) {
         return countOneBits(differ & vec4<u32>(word));
+    }
+    if (MODE == 3u) {
+        return countOneBits((differ ^ vec4<u32>(~t.inside)) & vec4<u32>(word));
     }
     return countOneBits(differ);
 }
@@ -128,12 +136,12 @@ fn load_words(t: Tap, j: u32, valid: u32) -> vec4<u32> {
     return vec4<u32>(padded(t, v.x, full), padded(t, v.y, full), padded(t, v.z, full), padded(t, v.w, valid));
 }
 
-/// What of the sum does not depend on the weights: channels inside (MODE 1), ones of x (MODE 2), for one word.
+/// What of the sum does not depend on the weights: channels inside (MODE 1), ones of x (MODES 2, 3), for one word.
 fn weightless(t: Tap, word: u32, valid: u32) -> u32 {
     if (MODE == 1u) {
         return countOneBits(valid & t.inside);
     }
-    if (MODE == 2u) {
+    if (MODE >= 2u) {
         return countOneBits(word);
     }
     return 0u;
@@ -148,7 +156,7 @@ fn store(row: u32, col: u32, o4: u32, weightless: u32, d: vec4<u32>) {
     if (row < dims.n * dims.p * dims.q && col < o4) {
         let k = select(weightless, dims.c * dims.kh * dims.kw, MODE == 0u);
         let sum = vec4<f32>(vec4<i32>(i32(k)) - 2 * vec4<i32>(d));
-        z[row * o4 + col] = alpha[col] * select(sum, -sum, MODE == 2u);
+        z[row * o4 + col] = alpha[col] * select(sum, -sum, MODE >= 2u);
     }
 }
 

@@ -23,7 +23,7 @@ override WG_COLS: u32 = 1u;
 /// 0: 1. 1: max(2 - 2|x|, 0), the slope of Bi-Real's approximation of sign. 2: 1 where |x| <= 1. 3: 1 where |x| < 1.
 override WINDOW: u32 = 1u;
 
-struct BinaryConv2dDInputDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -39,10 +39,14 @@ struct BinaryConv2dDInputDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
+    groups: u32,
     accumulate: u32,
+    splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: BinaryConv2dDInputDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> d_z: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
@@ -91,9 +95,9 @@ fn next(f: Phase, a: Pixel) -> Pixel {
     return b;
 }
 
-/// Where the d_z of one tap lies: the index of its pixel, and whether there is such a pixel.
+/// Where the d_z of one tap lies: the first vec4 of its pixel, and whether there is such a pixel.
 struct Tap {
-    pixel: u32,
+    at: u32,
     inside: bool,
 }
 
@@ -102,11 +106,12 @@ fn tap_of(a: Pixel, dp: i32, dq: i32) -> Tap {
     let p = a.p + u32(dp);
     let q = a.q + u32(dq);
     let inside = p < dims.p && q < dims.q && a.n < dims.n;
-    return Tap(select(0u, (a.n * dims.p + p) * dims.q + q, inside), inside);
+    let at = ((a.n * dims.p + p) * dims.q + q) * ((dims.o + 3u) / 4u);
+    return Tap(select(0u, at, inside), inside);
 }
 
-fn load_d_z(t: Tap, o4: u32, o: u32) -> vec4<u32> {
-    return bitcast<vec4<u32>>(select(vec4<f32>(), d_z[t.pixel * o4 + o] * alpha[o], t.inside));
+fn load_d_z(t: Tap, o: u32) -> vec4<u32> {
+    return bitcast<vec4<u32>>(select(vec4<f32>(), d_z[t.at + o] * alpha[o], t.inside));
 }
 
 /// g times the signs of which the mask holds the sign bits.
@@ -217,10 +222,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         var o = 0u;
         loop {
             let bits = w[at + o];
-            let g0 = load_d_z(t0, o4, o);
-            let g1 = load_d_z(t1, o4, o);
-            let g2 = load_d_z(t2, o4, o);
-            let g3 = load_d_z(t3, o4, o);
+            let g0 = load_d_z(t0, o);
+            let g1 = load_d_z(t1, o);
+            let g2 = load_d_z(t2, o);
+            let g3 = load_d_z(t3, o);
             let m0_0 = sign_bits(bits.x, vec4<u32>(31u, 30u, 29u, 28u));
             s0_0 += times(g0.x, m0_0);
             s1_0 += times(g1.x, m0_0);

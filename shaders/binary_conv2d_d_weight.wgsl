@@ -1,7 +1,7 @@
 // Packed binary 2-D convolution, gradient to the (binary) weights.
 //   d_w[kh,kw,c,o] += sum over n, p, q of
 //                     b(x)[n, p*stride_h - pad_h + kh*dil_h, q*stride_w - pad_w + kw*dil_w, c] * d_y[n,p,q,o]
-// b(x) is -1 where the bit of x is 1 and +1 where it is 0; in MODE 2 it is the bit itself.
+// b(x) is -1 where the bit of x is 1 and +1 where it is 0; in MODES 2 and 3 it is the bit itself.
 // The factor alpha and the rule of the latent weights come after (binary_weight_d_latent).
 //
 // x: (N, H, W, Wd) u32 words, Wd = ceil(C / 32), bit i of word j = channel 32*j + i.
@@ -9,8 +9,8 @@
 //
 // The sum over pixels runs in a fixed order and starts from what d_w holds, so that dispatches over successive slices
 // of the batch give the bits of one dispatch. For more parallelism the rows p are dealt to `splits` partial sums: split
-// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of partial
-// sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
+// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of
+// partial sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
 //
 // One invocation keeps one word of input channels (32) x 4 output channels of one tap in registers and reads one word
 // and one vec4 a pixel for 128 multiply-adds. Multiplying by a sign is an exclusive or with the float's sign bit,
@@ -20,10 +20,10 @@
 
 override WG: u32 = 64u;
 /// What a bit of x means, and what a tap outside the map reads:
-/// 0: signs, outside is -1; 1: signs, outside is 0; 2: values {0, 1} (a set bit is 1), outside is 0.
+/// 0: signs, outside is -1; 1: signs, outside is 0; 2: values {0, 1} (a set bit is 1), outside is 0; 3: the same, outside is -1.
 override MODE: u32 = 0u;
 
-struct BinaryConv2dDWeightDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -39,38 +39,28 @@ struct BinaryConv2dDWeightDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
+    groups: u32,
+    accumulate: u32,
     splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: BinaryConv2dDWeightDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_w: array<vec4<f32>>;
 
-/// The index in x of the pixel that tap (kh, kw) of output (n, p, q) reads, and whether there is such a pixel.
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-struct Tap {
-    pixel: u32,
-    inside: bool,
-}
-
-fn tap_of(n: u32, p: u32, q: u32, kh: u32, kw: u32) -> Tap {
-    let row = p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w;
-    return Tap(select(0u, (n * dims.h + row) * dims.w + col, inside), inside);
-}
-
 /// g times the value of the bit that `bits << shift` has on top.
 fn times(g: vec4<u32>, bits: u32, shift: u32) -> vec4<f32> {
     let top = bits << shift;
-    if (MODE == 2u) {
+    if (MODE >= 2u) {
         return bitcast<vec4<f32>>(g & vec4<u32>(bitcast<u32>(bitcast<i32>(top) >> 31u)));
     }
     return bitcast<vec4<f32>>(g ^ vec4<u32>(top & 0x80000000u));
 }
 
-/// Channel `row` of this tap, counted in d_w from `at`; past the last channel nothing is stored.
+/// Four output channels of one input channel; `at` is the row of channel 0 in d_w. Past channel C nothing is stored.
 fn store(at: u32, channel: u32, col: u32, value: vec4<f32>) {
     if (channel < dims.c) {
         d_w[(at + channel) * ((dims.o + 3u) / 4u) + col] = value;
@@ -132,20 +122,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var s30 = load(first, c + 30u, col);
     var s31 = load(first, c + 31u, col);
 
+    // Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
+    let first_row = kh * dims.dil_h - dims.pad_h;
+    let first_col = kw * dims.dil_w - dims.pad_w;
+    let stride_w = dims.stride_w;
+    let width = dims.w;
+    let cols = dims.q;
     var n = 0u;
     loop {
         var p = split;
         loop {
+            let row = first_row + p * dims.stride_h;
+            let row_inside = row < dims.h;
+            let row_at = (n * dims.h + select(0u, row, row_inside)) * width;
+            var at = (n * dims.p + p) * cols * o4;
+            var col_x = first_col;
             var q = 0u;
             loop {
-                let t = tap_of(n, p, q, kh, kw);
-                let at = ((n * dims.p + p) * dims.q + q) * o4;
-                var bits = x[t.pixel * words + word];
+                let inside = row_inside && col_x < width;
+                let pixel = select(0u, row_at + col_x, inside);
+                var bits = x[pixel * words + word];
                 var g = bitcast<vec4<u32>>(d_y[at + col]);
-                if (MODE == 0u) {
-                    bits = select(0xffffffffu, bits, t.inside);
+                if (MODE == 0u || MODE == 3u) {
+                    bits = select(0xffffffffu, bits, inside);
                 } else {
-                    g = select(vec4<u32>(), g, t.inside);
+                    g = select(vec4<u32>(), g, inside);
+                }
+                if (MODE == 3u) {
+                    g = select(g ^ vec4<u32>(0x80000000u), g, inside);
                 }
                 s0 += times(g, bits, 31u);
                 s1 += times(g, bits, 30u);
@@ -180,8 +184,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 s30 += times(g, bits, 1u);
                 s31 += times(g, bits, 0u);
                 continuing {
+                    at += o4;
+                    col_x += stride_w;
                     q += 1u;
-                    break if q >= dims.q;
+                    break if q >= cols;
                 }
             }
             continuing {

@@ -1,7 +1,7 @@
 // Gradient to the latent weights of a binary convolution, from the gradient to its weights W_b = alpha * sign(w).
 //   d_w[k,o] += alpha[o] * g[k,o] + sign(w[k,o]) * (1/n) * sum over k' of g[k',o] * sign(w[k',o])
 // k runs over the n = C*KH*KW taps and channels. The first term passes sign straight through (no window), the second
-// is the share of alpha[o] = mean |w|. g is the gradient to W_b, the output of binary_conv2d_d_weight. sign(0) = +1.
+// is the share of alpha[o] = mean |w|; with `scaled` 0, alpha is the constant 1. g is the gradient to W_b, the output of binary_conv2d_d_weight. sign(0) = 0 in it.
 //
 // w, g, d_w: (KH, KW, Cp, Op) f32 read as vec4, alpha: (Op) f32; the lanes past C and O hold 0 and stay 0.
 //
@@ -12,24 +12,21 @@
 
 override WG: u32 = 64u;
 
-struct BinaryWeightDLatentDims {
+struct BinaryWeightDims {
     kh: u32,
     kw: u32,
     c: u32,
     o: u32,
+    scaled: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: BinaryWeightDLatentDims;
+@group(0) @binding(0) var<uniform> dims: BinaryWeightDims;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> g: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> d_w: array<vec4<f32>>;
 
 var<workgroup> sums: array<vec4<f32>, WG>;
-
-fn signs(v: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(1.0), vec4<f32>(-1.0), v < vec4<f32>());
-}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
@@ -41,7 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Rows past C need no care here: g is 0 there.
     var sum = vec4<f32>();
     for (var k = lane.x; k < rows; k += WG) {
-        sum += g[k * o4 + col] * signs(w[k * o4 + col]);
+        sum += g[k * o4 + col] * sign(w[k * o4 + col]);
     }
     sums[lane.x] = sum;
     workgroupBarrier();
@@ -52,12 +49,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         workgroupBarrier();
     }
 
-    let mean = sums[0] / f32(dims.c * dims.kh * dims.kw);
+    let mean = select(vec4<f32>(), sums[0] / f32(dims.c * dims.kh * dims.kw), dims.scaled == 1u);
     let a = alpha[col];
     for (var k = lane.x; k < rows; k += WG) {
         if (k % cp < dims.c) {
             let at = k * o4 + col;
-            d_w[at] += a * g[at] + signs(w[at]) * mean;
+            d_w[at] += a * g[at] + sign(w[at]) * mean;
         }
     }
 }

@@ -1,7 +1,7 @@
 // 2-D convolution of float maps, forward.
 //   y[n,p,q,o] = bias[o] + sum over kh, kw, c of
 //                x[n, p*stride_h - pad_h + kh*dil_h, q*stride_w - pad_w + kw*dil_w, c] * w[kh,kw,c,o]
-// Taps outside the map contribute 0. groups = 1.
+// Taps outside the map contribute 0. groups = 1. `accumulate` adds to y (the gradient of a transposed convolution).
 //
 // x: (N, H, W, Cp) f32, w: (KH, KW, Cp, Op) f32, bias: (Op) f32, y: (N, P, Q, Op) f32, all read as vec4.
 // Cp and Op are C and O rounded up to a multiple of 4; the lanes between hold 0 and stay 0.
@@ -18,7 +18,7 @@ override WG: u32 = 64u;
 /// How many of the WG invocations lie along the columns; divides WG.
 override WG_COLS: u32 = 4u;
 
-struct Conv2dDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -34,10 +34,14 @@ struct Conv2dDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
-    pad0: u32,
+    groups: u32,
+    accumulate: u32,
+    splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: Conv2dDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
@@ -68,9 +72,9 @@ fn next(a: Pixel) -> Pixel {
     return b;
 }
 
-/// Where the input of one tap lies: the index of its pixel in x, and whether there is such a pixel.
+/// Where the input of one tap lies: the first vec4 of its pixel in x, and whether there is such a pixel.
 struct Tap {
-    pixel: u32,
+    at: u32,
     inside: bool,
 }
 
@@ -79,11 +83,12 @@ fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
     let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
     let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
     let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    return Tap(select(0u, (a.n * dims.h + row) * dims.w + col, inside), inside);
+    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 3u) / 4u);
+    return Tap(select(0u, at, inside), inside);
 }
 
-fn load_x(t: Tap, c4: u32, c: u32) -> vec4<f32> {
-    return select(vec4<f32>(), x[t.pixel * c4 + c], t.inside);
+fn load_x(t: Tap, c: u32) -> vec4<f32> {
+    return select(vec4<f32>(), x[t.at + c], t.inside);
 }
 
 /// Rows c to c + 3 of the weights of one tap, at four columns: w[kh,kw,c..c+4,o..o+4], `row` being the first vec4.
@@ -93,7 +98,8 @@ fn load_w(row: u32, pitch: u32) -> mat4x4<f32> {
 
 fn store(row: u32, col: u32, o4: u32, value: vec4<f32>) {
     if (row < dims.n * dims.p * dims.q && col < o4) {
-        y[row * o4 + col] = value + bias[col];
+        let at = row * o4 + col;
+        y[at] = value + bias[col] + select(vec4<f32>(), y[at], dims.accumulate == 1u);
     }
 }
 
@@ -152,28 +158,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         loop {
             let wa = load_w(at + col, o4);
             let wb = load_w(at + col_b, o4);
-            let x0 = load_x(t0, c4, c);
+            let x0 = load_x(t0, c);
             a0 += wa * x0;
             b0 += wb * x0;
-            let x1 = load_x(t1, c4, c);
+            let x1 = load_x(t1, c);
             a1 += wa * x1;
             b1 += wb * x1;
-            let x2 = load_x(t2, c4, c);
+            let x2 = load_x(t2, c);
             a2 += wa * x2;
             b2 += wb * x2;
-            let x3 = load_x(t3, c4, c);
+            let x3 = load_x(t3, c);
             a3 += wa * x3;
             b3 += wb * x3;
-            let x4 = load_x(t4, c4, c);
+            let x4 = load_x(t4, c);
             a4 += wa * x4;
             b4 += wb * x4;
-            let x5 = load_x(t5, c4, c);
+            let x5 = load_x(t5, c);
             a5 += wa * x5;
             b5 += wb * x5;
-            let x6 = load_x(t6, c4, c);
+            let x6 = load_x(t6, c);
             a6 += wa * x6;
             b6 += wb * x6;
-            let x7 = load_x(t7, c4, c);
+            let x7 = load_x(t7, c);
             a7 += wa * x7;
             b7 += wb * x7;
             continuing {

@@ -19,7 +19,7 @@ override WG: u32 = 64u;
 /// How many of the WG invocations lie along the columns (channels of d_x); divides WG.
 override WG_COLS: u32 = 4u;
 
-struct Conv2dDInputDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -35,10 +35,14 @@ struct Conv2dDInputDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
+    groups: u32,
     accumulate: u32,
+    splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: Conv2dDInputDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> d_y: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
@@ -85,9 +89,9 @@ fn next(f: Phase, a: Pixel) -> Pixel {
     return b;
 }
 
-/// Where the d_y of one tap lies: the index of its pixel, and whether there is such a pixel.
+/// Where the d_y of one tap lies: the first vec4 of its pixel, and whether there is such a pixel.
 struct Tap {
-    pixel: u32,
+    at: u32,
     inside: bool,
 }
 
@@ -96,11 +100,12 @@ fn tap_of(a: Pixel, dp: i32, dq: i32) -> Tap {
     let p = a.p + u32(dp);
     let q = a.q + u32(dq);
     let inside = p < dims.p && q < dims.q && a.n < dims.n;
-    return Tap(select(0u, (a.n * dims.p + p) * dims.q + q, inside), inside);
+    let at = ((a.n * dims.p + p) * dims.q + q) * ((dims.o + 3u) / 4u);
+    return Tap(select(0u, at, inside), inside);
 }
 
-fn load_d_y(t: Tap, o4: u32, o: u32) -> vec4<f32> {
-    return select(vec4<f32>(), d_y[t.pixel * o4 + o], t.inside);
+fn load_d_y(t: Tap, o: u32) -> vec4<f32> {
+    return select(vec4<f32>(), d_y[t.at + o], t.inside);
 }
 
 /// w[kh,kw,c..c+4,o..o+4], one column of the matrix a channel c, `row` being the first vec4.
@@ -183,28 +188,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         loop {
             let wa = load_w(at_a + o, o4);
             let wb = load_w(at_b + o, o4);
-            let g0 = load_d_y(t0, o4, o);
+            let g0 = load_d_y(t0, o);
             a0 += g0 * wa;
             b0 += g0 * wb;
-            let g1 = load_d_y(t1, o4, o);
+            let g1 = load_d_y(t1, o);
             a1 += g1 * wa;
             b1 += g1 * wb;
-            let g2 = load_d_y(t2, o4, o);
+            let g2 = load_d_y(t2, o);
             a2 += g2 * wa;
             b2 += g2 * wb;
-            let g3 = load_d_y(t3, o4, o);
+            let g3 = load_d_y(t3, o);
             a3 += g3 * wa;
             b3 += g3 * wb;
-            let g4 = load_d_y(t4, o4, o);
+            let g4 = load_d_y(t4, o);
             a4 += g4 * wa;
             b4 += g4 * wb;
-            let g5 = load_d_y(t5, o4, o);
+            let g5 = load_d_y(t5, o);
             a5 += g5 * wa;
             b5 += g5 * wb;
-            let g6 = load_d_y(t6, o4, o);
+            let g6 = load_d_y(t6, o);
             a6 += g6 * wa;
             b6 += g6 * wb;
-            let g7 = load_d_y(t7, o4, o);
+            let g7 = load_d_y(t7, o);
             a7 += g7 * wa;
             b7 += g7 * wb;
             continuing {

@@ -7,8 +7,8 @@
 //
 // The sum over pixels runs in a fixed order and starts from what d_w holds, so that dispatches over successive slices
 // of the batch give the bits of one dispatch. For more parallelism the rows p are dealt to `splits` partial sums: split
-// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of partial
-// sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
+// s takes the rows p = s, s + splits, ... of every image, and d_w is then the buffer (splits, KH, KW, Cp, Op) of
+// partial sums that conv2d_d_weight_sum adds up. splits = 1 writes the gradient itself. 1 <= splits <= P.
 //
 // One invocation keeps 8 input channels x 16 output channels of one tap in registers and reads 6 vec4 a pixel for 128
 // multiply-adds.
@@ -17,7 +17,7 @@
 
 override WG: u32 = 64u;
 
-struct Conv2dDWeightDims {
+struct ConvDims {
     n: u32,
     h: u32,
     w: u32,
@@ -33,27 +33,17 @@ struct Conv2dDWeightDims {
     pad_w: u32,
     dil_h: u32,
     dil_w: u32,
+    groups: u32,
+    accumulate: u32,
     splits: u32,
+    mode: u32,
+    window: u32,
 }
 
-@group(0) @binding(0) var<uniform> dims: Conv2dDWeightDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> d_w: array<vec4<f32>>;
-
-/// The index in x of the pixel that tap (kh, kw) of output (n, p, q) reads, and whether there is such a pixel.
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-struct Tap {
-    pixel: u32,
-    inside: bool,
-}
-
-fn tap_of(n: u32, p: u32, q: u32, kh: u32, kw: u32) -> Tap {
-    let row = p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w;
-    return Tap(select(0u, (n * dims.h + row) * dims.w + col, inside), inside);
-}
 
 /// One row of d_w, for one input channel: sixteen output channels.
 fn load(row: u32, i: u32) -> vec4<f32> {
@@ -131,16 +121,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var b3_2 = load(at_b + 3u, col + 2u);
     var b3_3 = load(at_b + 3u, col + 3u);
 
+    // Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
+    let first_row = kh * dims.dil_h - dims.pad_h;
+    let first_col = kw * dims.dil_w - dims.pad_w;
+    let stride_w = dims.stride_w;
+    let width = dims.w;
+    let cols = dims.q;
     var n = 0u;
     loop {
         var p = split;
         loop {
+            let row = first_row + p * dims.stride_h;
+            let row_inside = row < dims.h;
+            let row_at = (n * dims.h + select(0u, row, row_inside)) * width;
+            var at = (n * dims.p + p) * cols * o4;
+            var col_x = first_col;
             var q = 0u;
             loop {
-                let t = tap_of(n, p, q, kh, kw);
-                let at = ((n * dims.p + p) * dims.q + q) * o4;
-                let xa = select(vec4<f32>(), x[t.pixel * c4 + row_a], t.inside);
-                let xb = select(vec4<f32>(), x[t.pixel * c4 + row_b], t.inside);
+                let inside = row_inside && col_x < width;
+                let pixel = select(0u, row_at + col_x, inside);
+                let xa = select(vec4<f32>(), x[pixel * c4 + row_a], inside);
+                let xb = select(vec4<f32>(), x[pixel * c4 + row_b], inside);
                 let g0 = d_y[at + col];
                 let g1 = d_y[at + col_1];
                 let g2 = d_y[at + col_2];
@@ -178,8 +179,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 b3_2 += xb.w * g2;
                 b3_3 += xb.w * g3;
                 continuing {
+                    at += o4;
+                    col_x += stride_w;
                     q += 1u;
-                    break if q >= dims.q;
+                    break if q >= cols;
                 }
             }
             continuing {

@@ -10,8 +10,6 @@ override WG: u32 = 64u;
 struct Conv2dDWeightSumDims {
     len4: u32,
     splits: u32,
-    pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> dims: Conv2dDWeightSumDims;

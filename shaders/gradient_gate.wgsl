@@ -1,6 +1,6 @@
 // Whether a step's update may happen, and how its gradients are scaled.
-// norm[0] = sqrt(sum of squares), norm[1] = min(1, clip / (norm + 1e-6)), 1 where clip is 0; both as bits, norm[0] those
-// of infinity where it is not finite.  gate[0] = 1 where the norm and all flagged values are finite, else 0.
+// norm[0] = sqrt(sum of squares), norm[1] = min(1, clip / (norm + 1e-6)), 1 where clip is 0; both as bits, norm[0]
+// those of infinity where it is not finite.  gate[0] = 1 where the norm and all flagged values are finite, else 0.
 struct GradientGateDims { params: u32, flags: u32, clip: u32 }
 @group(0) @binding(0) var<uniform> dims: GradientGateDims;
 @group(0) @binding(1) var<storage, read> squares: array<u32>;

@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) 
     var wrong = 0u;
     for (var i = range.x; i < range.x + range.y; i++) {
         sum += sums[i];
-        wrong += bad[i];
+        wrong |= bad[i];
     }
     let bits = bitcast<u32>(sum);
     squares[p] = select(bits, 0x7f800000u, wrong > 0u || (bits & 0x7f800000u) == 0x7f800000u);

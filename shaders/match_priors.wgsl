@@ -1,7 +1,7 @@
 // The target of every prior, one invocation a prior of an image.
 // A prior takes the object that has it as its best prior (the last of several), else the object with the largest IoU
 // (ties to the lower index).  loc_targets = that object encoded against the prior; targets = its class + 1 where it has
-// the prior as its best or IoU >= threshold, else 0.  Without objects both are 0.  Objects without area are passed over.
+// the prior as its best or IoU >= threshold, else 0.  Without objects both are 0.  Objects without area do not count.
 struct MatchDims { images: u32, capacity: u32, priors: u32, threshold: f32, v0: f32, v1: f32 }
 @group(0) @binding(0) var<uniform> dims: MatchDims;
 @group(0) @binding(1) var<storage, read> boxes: array<vec4<f32>>;

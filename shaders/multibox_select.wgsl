@@ -1,9 +1,9 @@
 // The hard negatives of each image and its sums, one workgroup an image.
 // Positives are the priors with a target above 0.  Of the others the min(ratio * positives, P - 1) with the largest
 // cross-entropy are negatives, ties to the lower index.
-// selection[first + n]: positives, key and last index of the chosen negatives (common/select.wgsl; the key of a prior is
-// the bits of its cross-entropy + 1), bits of the sum of smooth L1 over positives, bits of the sum of cross-entropy over
-// positives and negatives.
+// selection[first + n]: positives, key and last index of the chosen negatives (common/select.wgsl; the key of a prior
+// is the bits of its cross-entropy + 1), bits of the sum of smooth L1 over positives, bits of the sum of cross-entropy
+// over positives and negatives.
 struct MultiboxDims { images: u32, priors: u32, classes: u32, first: u32, ratio: u32, accumulate: u32 }
 @group(0) @binding(0) var<uniform> dims: MultiboxDims;
 @group(0) @binding(1) var<storage, read> ce: array<f32>;

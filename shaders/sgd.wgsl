@@ -1,5 +1,5 @@
-// Stochastic gradient descent with momentum as PyTorch computes it (no dampening, not Nesterov), element by element of a
-// slab:  g = scale g + decay p;  u = momentum u + g;  p -= size u.  control comes from optimizer_advance.
+// Stochastic gradient descent with momentum as PyTorch computes it (no dampening, not Nesterov), element by element of
+// a slab:  g = scale g + decay p;  u = momentum u + g;  p -= size u.  control comes from optimizer_advance.
 struct SgdDims { vectors: u32, momentum: f32, decay: f32 }
 @group(0) @binding(0) var<uniform> dims: SgdDims;
 @group(0) @binding(1) var<storage, read> control: array<u32>;

@@ -1,6 +1,6 @@
 // A float map to packed words, one bit a channel.
-//   MODE 0, 1 (signs):     bit = 1 where x < 0, so that 0 counts as +1
-//   MODE 2 (values {0,1}): bit = 1 where x > 0
+//   mode 0 (signs):    bit = 1 where x < 0, so that 0 counts as +1
+//   mode 1 (values {0,1}): bit = 1 where x > 0
 // The lanes past C hold 0 in x, so their bits are 0 in both modes.
 //
 // x: (pixels, Cp) f32 read as vec4, Cp = C rounded up to a multiple of 4;
@@ -10,14 +10,11 @@
 // Grid: x = min(ceil(pixels * Wd / WG), 65535), y = ceil(ceil(pixels * Wd / WG) / x), z = 1.
 
 override WG: u32 = 64u;
-/// As in binary_conv2d, which reads the words.
-override MODE: u32 = 0u;
 
 struct SignPackDims {
     pixels: u32,
     c: u32,
-    pad0: u32,
-    pad1: u32,
+    mode: u32,
 }
 
 @group(0) @binding(0) var<uniform> dims: SignPackDims;
@@ -35,11 +32,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let first = i % words * 8u;
     let count = min(c4 - first, 8u);
     let at = i / words * c4 + first;
+    let zero = vec4<f32>();
     var bits = 0u;
     var k = 0u;
     loop {
         let v = x[at + k];
-        let ones = select(v < vec4<f32>(), v > vec4<f32>(), MODE == 2u);
+        let ones = select(v < zero, zero < v, dims.mode == 1u);
         let nibble = select(vec4<u32>(), vec4<u32>(1u, 2u, 4u, 8u), ones);
         bits |= (nibble.x | nibble.y | nibble.z | nibble.w) << (4u * k);
         continuing {

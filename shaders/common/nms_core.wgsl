@@ -12,6 +12,10 @@ var<workgroup> nms_item: array<u32, NMS_CAPACITY>;
 // Taken items by falling score.
 var<workgroup> nms_order: array<u32, NMS_CAPACITY>;
 var<workgroup> nms_corners: array<vec4<f32>, NMS_CAPACITY>;
+// For each item of a block the earlier ones of the block that it overlaps; all 0 between blocks.
+var<workgroup> nms_masks: array<atomic<u32>, 32>;
+// The items of the block that are kept.
+var<workgroup> nms_block: u32;
 var<workgroup> nms_counter: atomic<u32>;
 var<workgroup> nms_candidates: u32;
 var<private> nms_threshold: f32;
@@ -20,6 +24,12 @@ fn select_key(i: u32) -> u32 {
     let s = nms_score(i);
     if s > nms_threshold { return float_key(s); }
     return 0u;
+}
+
+// Not divided, so that boxes without area need no case of their own.
+fn nms_overlap(a: vec4<f32>, b: vec4<f32>, limit: f32) -> bool {
+    let inter = box_intersection(a, b);
+    return inter > limit * (box_area(a) + box_area(b) - inter);
 }
 
 // The number of items taken; which are kept stands in nms_key, in the order of nms_order.
@@ -64,14 +74,39 @@ fn nms_run(t: u32, count: u32, top_k: u32, overlap: f32) -> u32 {
     workgroupBarrier();
     for (var e = t; e < size; e += 256u) { nms_key[e] = 1u; }
     workgroupBarrier();
-    for (var i = 0u; i < size; i++) {
-        if nms_key[i] == 1u {
-            let a = nms_corners[i];
-            for (var j = i + 1u + t; j < size; j += 256u) {
-                let b = nms_corners[j];
-                let inter = box_intersection(a, b);
-                // Not divided, so that boxes without area need no case of their own.
-                if inter > overlap * (box_area(a) + box_area(b) - inter) { nms_key[j] = 0u; }
+    // Blocks of 32 items: inside a block one invocation decides from bit masks, then all remove the later items.
+    for (var start = 0u; start < size; start += 32u) {
+        let item = t / 8u;
+        if start + item < size {
+            let a = nms_corners[start + item];
+            var mask = 0u;
+            for (var i = t % 8u; i < item; i += 8u) {
+                if nms_overlap(a, nms_corners[start + i], overlap) { mask |= 1u << i; }
+            }
+            if mask != 0u { atomicOr(&nms_masks[item], mask); }
+        }
+        workgroupBarrier();
+        if t == 0u {
+            var kept = 0u;
+            for (var i = 0u; i < min(32u, size - start); i++) {
+                let earlier = atomicExchange(&nms_masks[i], 0u);
+                if nms_key[start + i] == 1u && (earlier & kept) == 0u {
+                    kept |= 1u << i;
+                } else {
+                    nms_key[start + i] = 0u;
+                }
+            }
+            nms_block = kept;
+        }
+        let kept = workgroupUniformLoad(&nms_block);
+        for (var j = start + 32u + t; j < size; j += 256u) {
+            if nms_key[j] == 0u { continue; }
+            let a = nms_corners[j];
+            for (var left = kept; left != 0u; left &= left - 1u) {
+                if nms_overlap(a, nms_corners[start + countTrailingZeros(left)], overlap) {
+                    nms_key[j] = 0u;
+                    break;
+                }
             }
         }
         workgroupBarrier();

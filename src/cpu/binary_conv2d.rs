@@ -1,82 +1,17 @@
-//! Twins of `binary_conv2d.wgsl`, `binary_conv2d_d_weight.wgsl`, `sign_pack.wgsl`, `binary_weight.wgsl`,
-//! `binary_weight_d_latent.wgsl` and `sign_d_input.wgsl`.
+//! Twins of `binary_conv2d.wgsl`, `binary_conv2d_d_input.wgsl`, `binary_conv2d_d_weight.wgsl`, `sign_pack.wgsl`,
+//! `binary_weight.wgsl` and `binary_weight_d_latent.wgsl`.
 //!
 //! A set bit means -1 in the `sign` domain and for weights; in the `zero_one` domain of activations it means 1
 //! ("active"), a clear bit 0.
 
 use rayon::prelude::*;
 
-use super::conv_core::{NONE, products};
-use super::conv2d::{Conv2dDims, Geometry};
+use super::conv_core::{NONE, Panels};
+use super::conv2d::{ConvDims, Geometry, backward, weight_products};
 use super::simd::Lanes;
 use crate::dims;
 use crate::plan::round4;
 use crate::vectorized;
-
-dims! {
-    /// Sizes of a binary convolution: [`Conv2dDims`] and how borders and zeros count.
-    pub struct BinaryConv2dDims {
-        /// Images of this slice.
-        n: u32,
-        /// Input rows.
-        h: u32,
-        /// Input columns.
-        w: u32,
-        /// Input channels.
-        c: u32,
-        /// Output rows.
-        p: u32,
-        /// Output columns.
-        q: u32,
-        /// Output channels.
-        o: u32,
-        /// Kernel rows.
-        kh: u32,
-        /// Kernel columns.
-        kw: u32,
-        /// Row stride.
-        stride_h: u32,
-        /// Column stride.
-        stride_w: u32,
-        /// Row padding.
-        pad_h: u32,
-        /// Column padding.
-        pad_w: u32,
-        /// Row dilation.
-        dil_h: u32,
-        /// Column dilation.
-        dil_w: u32,
-        /// 1: taps outside the map read -1, 0: they read 0.
-        pad_minus_one: u32,
-        /// 1: activations are 0 and +1, 0: they are -1 and +1.
-        zero_one: u32,
-    }
-}
-
-impl BinaryConv2dDims {
-    /// The same as a float convolution's dims.
-    pub fn conv(&self) -> Conv2dDims {
-        Conv2dDims {
-            n: self.n,
-            h: self.h,
-            w: self.w,
-            c: self.c,
-            p: self.p,
-            q: self.q,
-            o: self.o,
-            kh: self.kh,
-            kw: self.kw,
-            stride_h: self.stride_h,
-            stride_w: self.stride_w,
-            pad_h: self.pad_h,
-            pad_w: self.pad_w,
-            dil_h: self.dil_h,
-            dil_w: self.dil_w,
-            groups: 1,
-            accumulate: 0,
-        }
-    }
-}
 
 /// Output columns of a block.
 const OB: usize = 32;
@@ -131,26 +66,24 @@ vectorized! {
 /// sign domain:     y = alpha[o] * sum over taps of (C - 2 popcount(x ^ w))
 /// zero_one domain: y = alpha[o] * sum over taps of (popcount(x) - 2 popcount(x & w))
 /// ```
-/// A tap outside the map counts as all -1 (`pad_minus_one`) or not at all. x: (N,H,W,words); w: (O,KH,KW,words);
-/// alpha: one a channel, padded to a multiple of 4; y: (N,P,Q,O) map.
-pub fn binary_conv2d(dims: &BinaryConv2dDims, x: &[u32], w: &[u32], alpha: &[f32], y: &mut [f32]) {
-    let g = Geometry::of(&dims.conv());
+/// A tap outside the map counts as all -1 or not at all (see [`ConvDims`]'s mode). x: (N,H,W,words); w:
+/// (KH,KW,words,O padded); alpha: one a channel, padded to a multiple of 4; y: (N,P,Q,O) map.
+pub fn binary_conv2d(dims: &ConvDims, x: &[u32], w: &[u32], alpha: &[f32], y: &mut [f32]) {
+    let g = Geometry::of(dims);
     let (taps, words) = (g.taps(), dims.c.div_ceil(32) as usize);
     let (o, op) = (dims.o as usize, round4(dims.o) as usize);
-    let zero_one = dims.zero_one == 1;
+    let (zero_one, minus_one) = (dims.mode >= 2, dims.mode == 0 || dims.mode == 3);
     // Panels [O / OB][taps][words][OB], and the set bits of each tap's weights, for taps outside the map.
     let panel_size = taps * words * OB;
     let mut panels = vec![0u32; o.div_ceil(OB) * panel_size];
     panels.par_chunks_mut(panel_size).enumerate().for_each(|(p, panel)| {
-        for k in 0..OB.min(o - p * OB) {
-            for (i, v) in w[(p * OB + k) * taps * words..][..taps * words].iter().enumerate() {
-                panel[i * OB + k] = *v;
-            }
+        let width = OB.min(o - p * OB);
+        for (i, row) in panel.chunks_exact_mut(OB).enumerate() {
+            row[..width].copy_from_slice(&w[i * op + p * OB..][..width]);
         }
     });
-    let ones = |o: usize, t: usize| -> i32 {
-        w[(o * taps + t) * words..][..words].iter().map(|v| v.count_ones() as i32).sum()
-    };
+    let ones =
+        |o: usize, t: usize| -> i32 { (0..words).map(|j| w[(t * words + j) * op + o].count_ones() as i32).sum() };
     let set: Vec<i32> = (0..o).flat_map(|o| (0..taps).map(move |t| (o, t))).map(|(o, t)| ones(o, t)).collect();
     let none = vec![0u32; words];
     let c = dims.c as i32;
@@ -185,7 +118,7 @@ pub fn binary_conv2d(dims: &BinaryConv2dDims, x: &[u32], w: &[u32], alpha: &[f32
                             // The loop above took it as all clear bits: +1 in the sign domain, nothing in the other.
                             let clear = c - 2 * set[(p * OB + k) * taps + t];
                             let counted = if zero_one { 0 } else { clear };
-                            *sum += (if dims.pad_minus_one == 1 { -clear } else { 0 }) - counted;
+                            *sum += (if minus_one { -clear } else { 0 }) - counted;
                         }
                     }
                     let y = &mut y[i * op + p * OB..][..width];
@@ -201,14 +134,49 @@ pub fn binary_conv2d(dims: &BinaryConv2dDims, x: &[u32], w: &[u32], alpha: &[f32
     );
 }
 
-/// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of the activation at the tap * d_y[n,p,q,o]; taps outside the map
-/// are -1 or 0. x: sign words, d_y: map, d_w: gradient of the binary weights in the latent weights' layout.
-pub fn binary_conv2d_d_weight(dims: &BinaryConv2dDims, x: &[u32], d_y: &[f32], d_w: &mut [f32]) {
-    let g = Geometry::of(&dims.conv());
+/// d_x (+)= window(x) * sum over taps and o of alpha[o] * d_z at the output pixel whose tap reads it * sign of w.
+/// d_z: map; w: (KH,KW,words,O padded); x, d_x: maps of the real input.
+pub fn binary_conv2d_d_input(dims: &ConvDims, d_z: &[f32], w: &[u32], alpha: &[f32], x: &[f32], d_x: &mut [f32]) {
+    let g = Geometry::of(dims);
+    let (c, cp) = (dims.c as usize, round4(dims.c) as usize);
+    let (op, words) = (round4(dims.o) as usize, dims.c.div_ceil(32) as usize);
+    let panels = Panels::new(g.taps(), dims.o as usize, cp, |t, o, k| match k < c {
+        true if w[(t * words + k / 32) * op + o] >> (k % 32) & 1 == 1 => -alpha[o],
+        true => alpha[o],
+        false => 0.0,
+    });
+    let window = |x: f32| match dims.window {
+        1 => (2.0 - 2.0 * x.abs()).max(0.0),
+        2 => (x.abs() <= 1.0) as u32 as f32,
+        3 => (x.abs() < 1.0) as u32 as f32,
+        _ => 1.0,
+    };
+    let chunk = 1 << 14;
+    if dims.accumulate == 1 {
+        let mut sum = vec![0f32; d_x.len()];
+        backward(&g, d_z, op, &panels, false, &mut sum, cp);
+        d_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).zip(sum.par_chunks(chunk)).for_each(|((d, x), s)| {
+            for ((d, x), s) in d.iter_mut().zip(x).zip(s) {
+                *d += window(*x) * s;
+            }
+        });
+    } else {
+        backward(&g, d_z, op, &panels, false, d_x, cp);
+        d_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(d, x)| {
+            for (d, x) in d.iter_mut().zip(x) {
+                *d *= window(*x);
+            }
+        });
+    }
+}
+
+/// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of the activation at the tap * d_y[n,p,q,o]; splits as in
+/// `conv2d_d_weight`. x: sign words, d_y: map, d_w: gradient of the binary weights in the latent weights' layout.
+pub fn binary_conv2d_d_weight(dims: &ConvDims, x: &[u32], d_y: &[f32], d_w: &mut [f32]) {
+    let g = Geometry::of(dims);
     let words = dims.c.div_ceil(32) as usize;
     let (c, cp) = (dims.c as usize, round4(dims.c) as usize);
-    let (o, op) = (dims.o as usize, round4(dims.o) as usize);
-    let (clear, set) = if dims.zero_one == 1 { (0.0, 1.0) } else { (1.0, -1.0) };
+    let (clear, set) = if dims.mode >= 2 { (0.0, 1.0) } else { (1.0, -1.0) };
     let pixels = (dims.n * dims.h * dims.w) as usize;
     let mut a = vec![0f32; pixels * cp];
     a.par_chunks_mut(cp).enumerate().for_each(|(i, row)| {
@@ -216,36 +184,31 @@ pub fn binary_conv2d_d_weight(dims: &BinaryConv2dDims, x: &[u32], d_y: &[f32], d
             *v = if x[i * words + k / 32] >> (k % 32) & 1 == 1 { set } else { clear };
         }
     });
-    let outside = (dims.pad_minus_one == 1).then_some(-1.0);
-    let rows = dims.n as usize * g.output[0] * g.output[1];
-    products(&a, cp, c, d_y, op, o, rows, g.taps(), outside, d_w, cp, op, |m, t| g.read(m, t));
+    let outside = (dims.mode == 0 || dims.mode == 3).then_some(-1.0);
+    weight_products(dims, &g, &a, outside, d_y, d_w);
 }
 
 dims! {
-    /// Sizes of `sign_pack` and `sign_d_input`.
-    pub struct SignDims {
+    /// Sizes of `sign_pack`.
+    pub struct SignPackDims {
         /// Pixels of this slice.
         pixels: u32,
         /// Channels.
         c: u32,
-        /// 1: a set bit means x > 0; 0: it means x < 0 (the sign of 0 is +1).
-        zero_one: u32,
-        /// 1: straight-through on [-1, 1]; 0: ApproxSign (backward only).
-        ste: u32,
-        /// 1: add to d_x; 0: overwrite (backward only).
-        accumulate: u32,
+        /// 0: a set bit means x < 0 (the sign of 0 is +1); 1: it means x > 0.
+        mode: u32,
     }
 }
 
 /// Sign words of a map.
-pub fn sign_pack(dims: &SignDims, x: &[f32], words: &mut [u32]) {
+pub fn sign_pack(dims: &SignPackDims, x: &[f32], words: &mut [u32]) {
     let (c, cp, w) = (dims.c as usize, round4(dims.c) as usize, dims.c.div_ceil(32) as usize);
     words.par_chunks_mut(w * 64).zip(x.par_chunks(cp * 64)).for_each(|(words, x)| {
         for (words, x) in words.chunks_exact_mut(w).zip(x.chunks_exact(cp)) {
             for (word, x) in words.iter_mut().zip(x[..c].chunks(32)) {
                 let mut bits = 0u32;
                 for (i, v) in x.iter().enumerate() {
-                    let set = if dims.zero_one == 1 { *v > 0.0 } else { *v < 0.0 };
+                    let set = if dims.mode == 1 { *v > 0.0 } else { *v < 0.0 };
                     bits |= (set as u32) << i;
                 }
                 *word = bits;
@@ -254,37 +217,13 @@ pub fn sign_pack(dims: &SignDims, x: &[f32], words: &mut [u32]) {
     });
 }
 
-/// d_x (+)= d_s * derivative of the sign's stand-in at x: ApproxSign 2 - 2|x| on [-1, 1) (2 at 0), or 1 on [-1, 1].
-pub fn sign_d_input(dims: &SignDims, x: &[f32], d_s: &[f32], d_x: &mut [f32]) {
-    let body = |x: f32, g: f32| {
-        let slope = if dims.ste == 1 {
-            if (-1.0..=1.0).contains(&x) { 1.0 } else { 0.0 }
-        } else if (-1.0..1.0).contains(&x) {
-            2.0 - 2.0 * x.abs()
-        } else {
-            0.0
-        };
-        g * slope
-    };
-    let chunk = 1 << 14;
-    d_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).zip(d_s.par_chunks(chunk)).for_each(|((d, x), g)| {
-        if dims.accumulate == 1 {
-            for ((d, x), g) in d.iter_mut().zip(x).zip(g) {
-                *d += body(*x, *g);
-            }
-        } else {
-            for ((d, x), g) in d.iter_mut().zip(x).zip(g) {
-                *d = body(*x, *g);
-            }
-        }
-    });
-}
-
 dims! {
     /// Sizes of `binary_weight` and `binary_weight_d_latent`.
     pub struct BinaryWeightDims {
-        /// Taps: KH * KW.
-        taps: u32,
+        /// Kernel rows.
+        kh: u32,
+        /// Kernel columns.
+        kw: u32,
         /// Input channels.
         c: u32,
         /// Output channels.
@@ -294,10 +233,10 @@ dims! {
     }
 }
 
-/// From latent weights ([taps][C][O]): sign words (O, taps, words), alpha (one a channel), and alpha * sign(W) in the
-/// latent layout, which the gradient of the input multiplies by. The sign of 0 is +1.
-pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32], alpha: &mut [f32], signs: &mut [f32]) {
-    let (taps, c, o) = (dims.taps as usize, dims.c as usize, dims.o as usize);
+/// From latent weights ([taps][C][O]): sign words ([taps][words][O padded]) and alpha (one a channel). The sign of 0 is
+/// +1.
+pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32], alpha: &mut [f32]) {
+    let (taps, c, o) = ((dims.kh * dims.kw) as usize, dims.c as usize, dims.o as usize);
     let (cp, op, w) = (round4(dims.c) as usize, round4(dims.o) as usize, dims.c.div_ceil(32) as usize);
     let n = (taps * c) as f32;
     alpha.fill(0.0);
@@ -311,26 +250,12 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
     for a in alpha[..o].iter_mut() {
         *a = if dims.scaled == 1 { *a / n } else { 1.0 };
     }
-    words.par_chunks_mut(taps * w).enumerate().for_each(|(o, words)| {
+    words.par_chunks_mut(op).enumerate().for_each(|(row, words)| {
         words.fill(0);
-        for t in 0..taps {
-            for k in 0..c {
-                if latent[(t * cp + k) * op + o] < 0.0 {
-                    words[t * w + k / 32] |= 1 << (k % 32);
-                }
-            }
-        }
-    });
-    signs.par_chunks_mut(cp * op).zip(latent.par_chunks(cp * op)).for_each(|(signs, latent)| {
-        for (k, (s, l)) in signs.chunks_exact_mut(op).zip(latent.chunks_exact(op)).enumerate() {
-            for (i, (s, l)) in s.iter_mut().zip(l).enumerate() {
-                *s = if k >= c || i >= o {
-                    0.0
-                } else if *l < 0.0 {
-                    -alpha[i]
-                } else {
-                    alpha[i]
-                };
+        let (t, first) = (row / w, row % w * 32);
+        for k in first..c.min(first + 32) {
+            for (word, v) in words[..o].iter_mut().zip(&latent[(t * cp + k) * op..]) {
+                *word |= ((*v < 0.0) as u32) << (k - first);
             }
         }
     });
@@ -341,11 +266,11 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
 pub fn binary_weight_d_latent(
     dims: &BinaryWeightDims,
     latent: &[f32],
-    alpha: &[f32],
     d_binary: &[f32],
+    alpha: &[f32],
     d_latent: &mut [f32],
 ) {
-    let (taps, c, o) = (dims.taps as usize, dims.c as usize, dims.o as usize);
+    let (taps, c, o) = ((dims.kh * dims.kw) as usize, dims.c as usize, dims.o as usize);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let n = (taps * c) as f32;
     let sign = |v: f32| {

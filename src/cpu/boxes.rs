@@ -1,5 +1,5 @@
-//! Twin of `shaders/common/boxes.wgsl`: boxes as corners (xmin, ymin, xmax, ymax), priors as (centre x, centre y, width,
-//! height), fractions of the image.
+//! Twin of `shaders/common/boxes.wgsl`: boxes as corners (xmin, ymin, xmax, ymax), priors as (centre x, centre y,
+//! width, height), fractions of the image.
 
 /// Four values of a box or a prior.
 pub type Quad = [f32; 4];

@@ -1,4 +1,5 @@
-//! Twins of `conv2d.wgsl`, `conv2d_d_input.wgsl`, `conv2d_d_weight.wgsl`, `conv2d_d_bias.wgsl`.
+//! Twins of `conv2d.wgsl`, `conv2d_d_input.wgsl`, `conv2d_d_weight.wgsl`, `conv2d_d_weight_sum.wgsl` and of the
+//! `conv2d_grouped` kernels, which compute the same.
 
 use rayon::prelude::*;
 
@@ -7,8 +8,9 @@ use crate::dims;
 use crate::plan::round4;
 
 dims! {
-    /// Sizes of a convolution, true counts (pitches follow from them); the same struct in all its kernels.
-    pub struct Conv2dDims {
+    /// Sizes of a convolution, true counts (pitches follow from them); the same struct in all convolution kernels, float
+    /// and binary. A kernel uses the fields behind the geometry that concern it.
+    pub struct ConvDims {
         /// Images of this slice.
         n: u32,
         /// Input rows.
@@ -43,6 +45,12 @@ dims! {
         groups: u32,
         /// 1: add to what is there, 0: overwrite.
         accumulate: u32,
+        /// Partial sums of a weight gradient.
+        splits: u32,
+        /// Binary: 0 signs, outside is -1; 1 signs, outside is 0; 2 values {0, 1}, outside is 0; 3 the same, outside is -1.
+        mode: u32,
+        /// Binary: 0 no window; 1 ApproxSign, max(2 - 2|x|, 0); 2 one where |x| <= 1; 3 one where |x| < 1.
+        window: u32,
     }
 }
 
@@ -62,7 +70,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// Of a convolution's dims.
-    pub fn of(d: &Conv2dDims) -> Self {
+    pub fn of(d: &ConvDims) -> Self {
         let u = |a: u32, b: u32| [a as usize, b as usize];
         Geometry {
             input: u(d.h, d.w),
@@ -113,21 +121,32 @@ impl Geometry {
 const PART: usize = 192;
 
 /// y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh dil, q s - pad + kw dil, c] * w[kh,kw,c,o].
-pub fn conv2d(dims: &Conv2dDims, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+///
+/// With `accumulate` the result is added to y (the gradient of a transposed convolution).
+pub fn conv2d(dims: &ConvDims, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     if dims.groups > 1 {
         return grouped(dims, &g, x, w, bias, y);
     }
     let panels = Panels::new(g.taps(), dims.c as usize, op, |t, c, o| w[(t * cp + c) * op + o]);
-    forward(&g, x, cp, &panels, bias, y, op);
+    forward(&g, x, cp, &panels, bias, dims.accumulate == 1, y, op);
 }
 
 /// The forward rows of any convolution with these panels.
-pub(super) fn forward(g: &Geometry, x: &[f32], cp: usize, panels: &Panels, bias: &[f32], y: &mut [f32], op: usize) {
+pub(super) fn forward(
+    g: &Geometry,
+    x: &[f32],
+    cp: usize,
+    panels: &Panels,
+    bias: &[f32],
+    accumulate: bool,
+    y: &mut [f32],
+    op: usize,
+) {
     let taps = g.taps();
     let pixels = y.len() / op;
-    rows(x, panels, bias, false, y, PART * op, |part, sources, places| {
+    rows(x, panels, bias, accumulate, y, PART * op, |part, sources, places| {
         for m in part * PART..((part + 1) * PART).min(pixels) {
             places.push((m - part * PART) * op);
             sources.extend((0..taps).map(|t| match g.read(m, t) {
@@ -138,7 +157,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], cp: usize, panels: &Panels, bias:
     });
 }
 
-fn grouped(dims: &Conv2dDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
+fn grouped(dims: &ConvDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let (cg, og) = ((dims.c / dims.groups) as usize, (dims.o / dims.groups) as usize);
     let cgp = round4(cg as u32) as usize;
@@ -162,7 +181,7 @@ fn grouped(dims: &Conv2dDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], 
 }
 
 /// d_x[n,h,w,c] (+)= sum over kh, kw, o of d_y at the output pixel whose tap reads it * w[kh,kw,c,o].
-pub fn conv2d_d_input(dims: &Conv2dDims, d_y: &[f32], w: &[f32], d_x: &mut [f32]) {
+pub fn conv2d_d_input(dims: &ConvDims, d_y: &[f32], w: &[f32], d_x: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let taps = g.taps();
@@ -233,12 +252,15 @@ pub(super) fn backward(
 }
 
 /// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of x at the tap * d_y[n,p,q,o].
-pub fn conv2d_d_weight(dims: &Conv2dDims, x: &[f32], d_y: &[f32], d_w: &mut [f32]) {
+///
+/// With `splits` over 1, d_w is a buffer of so many partial sums; split s takes the rows p = s, s + splits, ... of every
+/// image.
+pub fn conv2d_d_weight(dims: &ConvDims, x: &[f32], d_y: &[f32], d_w: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let (c, o) = (dims.c as usize, dims.o as usize);
-    let pixels = dims.n as usize * g.output[0] * g.output[1];
     if dims.groups > 1 {
+        let pixels = dims.n as usize * g.output[0] * g.output[1];
         let (cg, og) = (c / dims.groups as usize, o / dims.groups as usize);
         let cgp = round4(cg as u32) as usize;
         d_w.par_chunks_mut(op).enumerate().for_each(|(row, d_w)| {
@@ -258,14 +280,46 @@ pub fn conv2d_d_weight(dims: &Conv2dDims, x: &[f32], d_y: &[f32], d_w: &mut [f32
         });
         return;
     }
-    products(x, cp, c, d_y, op, o, pixels, g.taps(), None, d_w, cp, op, |m, t| g.read(m, t));
+    weight_products(dims, &g, x, None, d_y, d_w);
 }
 
-/// d_bias[o] += sum over n, p, q, in this order, of d_y[n,p,q,o].
-pub fn conv2d_d_bias(dims: &Conv2dDims, d_y: &[f32], d_bias: &mut [f32]) {
-    let op = round4(dims.o) as usize;
-    for row in d_y.chunks_exact(op) {
-        for (d, v) in d_bias[..op].iter_mut().zip(row) {
+/// The weight gradient of float maps `x` (of the padded pitch), float or binary; taps outside read `outside` or nothing.
+pub(super) fn weight_products(
+    dims: &ConvDims,
+    g: &Geometry,
+    x: &[f32],
+    outside: Option<f32>,
+    d_y: &[f32],
+    d_w: &mut [f32],
+) {
+    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
+    let [p, q] = g.output;
+    let splits = dims.splits.max(1) as usize;
+    for (split, part) in d_w.chunks_exact_mut(g.taps() * cp * op).enumerate().take(splits) {
+        let mine: Vec<usize> = (0..dims.n as usize * p)
+            .filter(|row| row % p % splits == split)
+            .flat_map(|row| row * q..(row + 1) * q)
+            .collect();
+        products((x, cp, dims.c as usize), (d_y, op, dims.o as usize), &mine, g.taps(), outside, part, |m, t| {
+            g.read(m, t)
+        });
+    }
+}
+
+dims! {
+    /// Sizes of `conv2d_d_weight_sum`.
+    pub struct Conv2dDWeightSumDims {
+        /// Vectors of a partial sum.
+        len4: u32,
+        /// Partial sums.
+        splits: u32,
+    }
+}
+
+/// d_w += part[0] + part[1] + ..., in this order.
+pub fn conv2d_d_weight_sum(dims: &Conv2dDWeightSumDims, part: &[f32], d_w: &mut [f32]) {
+    for part in part.chunks_exact(4 * dims.len4 as usize).take(dims.splits as usize) {
+        for (d, v) in d_w.iter_mut().zip(part) {
             *d += v;
         }
     }

@@ -263,24 +263,19 @@ vectorized! {
     ) => products_body
 }
 
-/// `products`: `a` holds pixels of `a_pitch` floats, of which `channels` count; `source(m, t)` is a pixel of `a` or
-/// [`NONE`] (which reads as `outside` where given, else as 0); `b` is [rows][b_pitch], of which `columns` count; `out` is
-/// [taps][out_rows][out_pitch].
+/// `products`: `a` is (pixels, pitch, channels that count); `b` is (rows, pitch, columns that count); `list` are the rows
+/// of `b` that are summed, in this order; `source(row, t)` is a pixel of `a` or [`NONE`] (which reads as `outside` where
+/// given, else as nothing); `out` is [taps][pitch of a][pitch of b].
 pub fn products(
-    a: &[f32],
-    a_pitch: usize,
-    channels: usize,
-    b: &[f32],
-    b_pitch: usize,
-    columns: usize,
-    rows: usize,
+    (a, a_pitch, channels): (&[f32], usize, usize),
+    (b, b_pitch, columns): (&[f32], usize, usize),
+    list: &[usize],
     taps: usize,
     outside: Option<f32>,
     out: &mut [f32],
-    out_rows: usize,
-    out_pitch: usize,
     source: impl Fn(usize, usize) -> usize + Sync,
 ) {
+    let out_rows = a_pitch;
     // Blocks of CB channels read past the last channel when there are fewer: a narrow copy with room instead.
     let (copy, a, a_pitch) = if channels < CB || a_pitch < CB {
         let mut copy = vec![0f32; a.len() / a_pitch * CB];
@@ -292,60 +287,43 @@ pub fn products(
         (Vec::new(), Some(a), a_pitch)
     };
     let a: &[f32] = a.unwrap_or(&copy);
-    for first in (0..rows).step_by(TILE) {
-        let n = TILE.min(rows - first);
+    // A task is a tap and a range of channels: sums over rows never cross tasks. Ranges are whole blocks; the last one
+    // reaches back over channels of the one before it, in a copy.
+    let per = (4 * CB).min(channels.next_multiple_of(CB));
+    for tile in list.chunks(TILE) {
+        let n = tile.len();
         let mut panels = vec![0f32; columns.div_ceil(OB) * n * OB];
-        for (p, panel) in panels.chunks_exact_mut(n * OB).enumerate() {
+        panels.par_chunks_exact_mut(n * OB).enumerate().for_each(|(p, panel)| {
             let width = OB.min(columns - p * OB);
             for (m, row) in panel.chunks_exact_mut(OB).enumerate() {
-                row[..width].copy_from_slice(&b[(first + m) * b_pitch + p * OB..][..width]);
+                row[..width].copy_from_slice(&b[tile[m] * b_pitch + p * OB..][..width]);
             }
-        }
-        // A task is a tap and a range of channels: sums over rows never cross tasks.
-        let split = channels.div_ceil(CB * 4).max(1);
-        let per = channels.div_ceil(split).div_ceil(CB) * CB;
+        });
         let mut jobs: Vec<(usize, usize, &mut [f32])> = Vec::new();
-        for (t, tap) in out.chunks_exact_mut(out_rows * out_pitch).enumerate().take(taps) {
-            for (k, part) in tap[..channels * out_pitch].chunks_mut(per * out_pitch).enumerate() {
+        for (t, tap) in out.chunks_exact_mut(out_rows * b_pitch).enumerate().take(taps) {
+            for (k, part) in tap[..channels * b_pitch].chunks_mut(per * b_pitch).enumerate() {
                 jobs.push((t, k * per, part));
             }
         }
-        jobs.into_par_iter().for_each(|(t, c, part)| {
-            let here = part.len() / out_pitch;
-            // A range narrower than a block is done with a copy of its channels (only the last range can be).
-            if here < CB && channels >= CB {
-                let mut wide = vec![0f32; CB * out_pitch];
-                let back = CB - here;
-                wide[back * out_pitch..].copy_from_slice(part);
-                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c - back, &source);
-                products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, out_pitch);
-                part.copy_from_slice(&wide[back * out_pitch..]);
-            } else if here < CB {
-                let mut wide = vec![0f32; CB * out_pitch];
-                wide[..part.len()].copy_from_slice(part);
-                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c, &source);
-                products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, out_pitch);
-                part.copy_from_slice(&wide[..here * out_pitch]);
-            } else {
-                let sources: Vec<usize> = offsets(first, n, t, a_pitch, c, &source);
-                products_tile(a, &sources, outside, here, &panels, columns, part, out_pitch);
+        jobs.into_par_iter().for_each(|(t, first, part)| {
+            let here = part.len() / b_pitch;
+            let start = if here < CB && first + here >= CB { first + here - CB } else { first };
+            let sources: Vec<usize> = tile
+                .iter()
+                .map(|m| match source(*m, t) {
+                    NONE => NONE,
+                    pixel => pixel * a_pitch + start,
+                })
+                .collect();
+            if here >= CB {
+                products_tile(a, &sources, outside, here, &panels, columns, part, b_pitch);
+                return;
             }
+            let skip = (first - start) * b_pitch;
+            let mut wide = vec![0f32; CB * b_pitch];
+            wide[skip..skip + part.len()].copy_from_slice(part);
+            products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, b_pitch);
+            part.copy_from_slice(&wide[skip..skip + part.len()]);
         });
     }
-}
-
-fn offsets(
-    first: usize,
-    n: usize,
-    tap: usize,
-    pitch: usize,
-    channel: usize,
-    source: &(impl Fn(usize, usize) -> usize + Sync),
-) -> Vec<usize> {
-    (first..first + n)
-        .map(|m| match source(m, tap) {
-            NONE => NONE,
-            pixel => pixel * pitch + channel,
-        })
-        .collect()
 }

@@ -20,7 +20,7 @@ dims! {
     }
 }
 
-/// y[image][first + pixel * channels + c] = x[image][pixel][c].
+/// `y[image][first + pixel * channels + c] = x[image][pixel][c]`.
 pub fn gather_heads(d: &GatherHeadsDims, x: &[f32], y: &mut [f32]) {
     let (pixels, channels, pitch) = (d.pixels as usize, d.channels as usize, d.channels.next_multiple_of(4) as usize);
     for (x, y) in x.chunks_exact(pixels * pitch).zip(y.chunks_exact_mut(d.row as usize)) {

@@ -47,17 +47,17 @@ fn is_bad(bits: u32) -> bool {
     bits & INFINITY == INFINITY
 }
 
-/// Sum of squares and number of non-finite elements of each block, in the order of the kernel: 64 lanes of vec4.
+/// Sum of squares of each block and whether an element is not finite, in the order of the kernel: 64 lanes of vec4.
 pub fn gradient_squares(d: &GradientSquaresDims, grads: &[u32], blocks: &[u32], sums: &mut [f32], bad: &mut [u32]) {
     let range = d.first as usize..(d.first + d.count) as usize;
     let out = sums[range.clone()].par_iter_mut().zip(&mut bad[range.clone()]);
     out.zip(blocks[2 * range.start..2 * range.end].par_chunks_exact(2)).for_each(|((sum, bad), block)| {
         let data = &grads[block[0] as usize..][..(block[1] as usize).next_multiple_of(4)];
         let mut lanes = [0f32; 256];
-        let mut wrong = 0u32;
+        let mut largest = 0u32;
         for row in data.chunks(256) {
             for (lane, bits) in lanes.iter_mut().zip(row) {
-                wrong += is_bad(*bits) as u32;
+                largest = largest.max(bits & 0x7fff_ffff);
                 let g = f32::from_bits(*bits);
                 *lane += g * g;
             }
@@ -67,7 +67,7 @@ pub fn gradient_squares(d: &GradientSquaresDims, grads: &[u32], blocks: &[u32], 
             *f = (l[0] + l[1]) + (l[2] + l[3]);
         }
         *sum = super::tree_sum(&mut folded);
-        *bad = wrong;
+        *bad = is_bad(largest) as u32;
     });
 }
 
@@ -81,7 +81,7 @@ pub fn gradient_sums(d: &GradientSumsDims, ranges: &[u32], sums: &[f32], bad: &[
     }
 }
 
-/// flags[slot] = 1 where a value is not finite.
+/// `flags[slot]` = 1 where a value is not finite.
 pub fn finite_flag(d: &FiniteFlagDims, x: &[u32], flags: &mut [u32]) {
     flags[d.slot as usize] = x[..d.count as usize].iter().any(|b| is_bad(*b)) as u32;
 }

@@ -15,9 +15,12 @@ pub(crate) use executor::{check_readable, wrong_length};
 pub(crate) use reduce::tree_sum;
 
 pub mod add;
+pub mod add_bias;
 pub mod batch_norm2d;
 pub mod boxes;
+pub mod channel_sum;
 pub mod gather_heads;
+pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod match_priors;
 pub mod multibox_loss;
@@ -27,3 +30,4 @@ mod parallel;
 pub mod relu;
 pub mod select;
 pub mod sum_rows;
+pub mod sparse_object_prior;

@@ -94,7 +94,7 @@ impl Rule {
         }
         let at = |level: f64| envelope.get(recall.partition_point(|&r| r < level)).copied().unwrap_or(0.0);
         match self {
-            Rule::ElevenPoint => (0..11).map(|k| at(eleven(k)) / 11.0).sum(),
+            Rule::ElevenPoint => (0..11).map(|k| at(eleven(k))).sum::<f64>() / 11.0,
             Rule::EveryPoint => {
                 let mut last = 0.0;
                 let mut area = 0.0;

@@ -82,3 +82,74 @@ fn resampled_mean(rankings: &[super::Ranking], rule: Rule, weights: &[u32]) -> O
         rankings.iter().flat_map(|c| (0..c.outcomes.len()).filter_map(|t| c.average_precision(t, rule, Some(weights)))),
     )
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::{ImageRecord, ImageSource, Object};
+    use crate::detect::BBox;
+    use crate::eval::{Metric, Rect, evaluate};
+
+    /// Counting an image w times is the metric of the data set in which it stands w times.
+    #[test]
+    fn weights_are_repetition() {
+        let draws = draw(1000, 3, 0);
+        let number = |k: usize, modulus: u32| (draws[k % 1000] * 37 + k as u32 * 7919) % modulus;
+        let image = |k: usize| ImageRecord {
+            id: k.to_string(),
+            source: ImageSource::Scene { seed: 0, index: k as u64 },
+            width: 100,
+            height: 100,
+            objects: (0..3)
+                .map(|j| {
+                    let x = (j * 30) as f32;
+                    let bbox = BBox::new(x, 10.0, x + 20.0, 40.0 + number(k, 60) as f32);
+                    let (class, area) = ((k + j) % 2, bbox.area());
+                    Object { class, bbox, difficult: (k + j).is_multiple_of(5), crowd: false, area, target: true }
+                })
+                .collect(),
+        };
+        let mut candidates = Vec::new();
+        for k in 0..12 {
+            for j in 0..5u32 {
+                let x = f64::from(j) * 22.0 + f64::from(number(k + j as usize, 9));
+                let bbox = Rect::from_corners(x, 10.0, x + 20.0, 60.0);
+                let score = f64::from((k as u32 * 5 + j) * 17 % 60); // a permutation: no two are equal
+                candidates.push(Candidate { image: k as u32, class: (j + k as u32) % 2, score, bbox });
+            }
+        }
+        let set = |images: Vec<ImageRecord>| Dataset {
+            name: String::new(),
+            root: Default::default(),
+            split: String::new(),
+            classes: vec!["a".into(), "b".into()],
+            category_ids: vec![1, 2],
+            origin: 0.0,
+            images,
+            notes: Vec::new(),
+        };
+        let base = set((0..12).map(image).collect());
+        for r in 0..20 {
+            let weights = draw(12, 9, r);
+            assert_eq!(weights.iter().sum::<u32>(), 12);
+            let (mut images, mut repeated) = (Vec::new(), Vec::new());
+            for (k, &w) in weights.iter().enumerate() {
+                for _ in 0..w {
+                    let at = images.len() as u32;
+                    images.push(ImageRecord { id: at.to_string(), ..base.images[k].clone() });
+                    let own = candidates.iter().filter(|c| c.image as usize == k);
+                    repeated.extend(own.map(|c| Candidate { image: at, ..*c }));
+                }
+            }
+            let copies = set(images);
+            for metric in [Metric::Voc07, Metric::Voc, Metric::Coco] {
+                let options = EvalOptions::of(metric);
+                let rankings = super::super::rankings(&base, &candidates, &options).unwrap();
+                let got = resampled_mean(&rankings, super::super::rule(metric), &weights).unwrap();
+                let want = evaluate(&copies, &repeated, &options).unwrap().map.unwrap();
+                assert!(want > 0.01 && (got - want).abs() < 1e-12, "{metric} {weights:?}: {got} {want}");
+            }
+        }
+    }
+}

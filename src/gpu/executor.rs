@@ -121,7 +121,9 @@ impl GpuExecutor {
                     let mut entries = vec![entry(0, &uniform, offsets[i], dims.len() as u64)];
                     for (k, v) in bindings.iter().enumerate() {
                         let p = plan.memory.of(*v);
-                        entries.push(entry(k as u32 + 1, &blocks[p.block as usize], p.offset, p.bytes.max(16)));
+                        // Whole vec4s, as kernels read them; blocks have the room.
+                        let bytes = p.bytes.div_ceil(16).max(1) * 16;
+                        entries.push(entry(k as u32 + 1, &blocks[p.block as usize], p.offset, bytes));
                     }
                     let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                         label: Some(&s.label),

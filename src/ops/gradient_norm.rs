@@ -42,7 +42,7 @@ pub static GATE: Kernel = kernel!(
 pub static KERNELS: &[&Kernel] = &[&SQUARES, &SUMS, &FLAG, &GATE];
 
 /// Elements of a block: one workgroup's share.
-const BLOCK: u32 = 4096;
+const BLOCK: u32 = 8192;
 
 /// What [`add_gradient_norm`] made. The host may read all of it after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,19 +2,23 @@
 
 pub mod add;
 pub mod batch_norm2d;
+pub mod binary_conv2d;
+pub mod channel_sum;
 mod check;
+pub mod conv2d;
+pub mod conv_transpose2d;
 pub mod gather_heads;
+pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod linear;
 pub mod match_priors;
 pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
 pub mod relu;
 pub mod sum_rows;
-mod variants;
-
-pub use variants::{Constants, Variants, variants};
+pub mod sparse_object_prior;
 
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
@@ -29,6 +33,9 @@ pub const BOXES: Common = Common { name: "boxes", source: include_str!("../../sh
 pub const SELECT: Common = Common { name: "select", source: include_str!("../../shaders/common/select.wgsl") };
 /// `shaders/common/nms_core.wgsl`
 pub const NMS_CORE: Common = Common { name: "nms_core", source: include_str!("../../shaders/common/nms_core.wgsl") };
+/// `shaders/common/location_noise.wgsl`
+pub const LOCATION_NOISE: Common =
+    Common { name: "location_noise", source: include_str!("../../shaders/common/location_noise.wgsl") };
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
@@ -36,20 +43,46 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     add::KERNELS,
+    binary_conv2d::KERNELS,
+    channel_sum::KERNELS,
+    conv2d::KERNELS,
+    conv_transpose2d::KERNELS,
     batch_norm2d::KERNELS,
+    relu::KERNELS,
+    sum_rows::KERNELS,
     gather_heads::KERNELS,
+    gaussian_location::KERNELS,
     gradient_norm::KERNELS,
     match_priors::KERNELS,
     multibox_loss::KERNELS,
     nms::KERNELS,
     optimizer::KERNELS,
-    relu::KERNELS,
-    sum_rows::KERNELS,
+    sparse_object_prior::KERNELS,
 ];
 
 /// Every kernel of the product, flat.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
     KERNELS.iter().flat_map(|k| k.iter().copied())
+}
+
+/// Values of a kernel's `override` constants.
+pub type Constants = Vec<(&'static str, f64)>;
+/// A kernel with the sets of constants it is run with.
+pub type Variants = (&'static Kernel, Vec<Constants>);
+
+/// The sets of constants that the product uses, from the modules whose kernels are not run with the defaults alone.
+static VARIANTS: &[fn() -> Vec<Variants>] = &[conv2d::variants, binary_conv2d::variants];
+
+/// Every kernel with every set of `override` constants that the product uses; the empty set stands for the defaults of
+/// the shader.
+pub fn variants() -> Vec<Variants> {
+    let listed: Vec<_> = VARIANTS.iter().flat_map(|v| v()).collect();
+    kernels()
+        .map(|k| {
+            let sets = listed.iter().find(|(l, _)| l.name == k.name).map(|(_, s)| s.clone());
+            (k, sets.unwrap_or_else(|| vec![Vec::new()]))
+        })
+        .collect()
 }
 
 /// The shape of `t`, which must be a float map of the batch.

@@ -18,8 +18,8 @@ pub static FORWARD: Kernel = kernel!(
 /// Rows of the kernel table.
 pub static KERNELS: &[&Kernel] = &[&FORWARD];
 
-/// Greedy suppression in every image for every class from `first_class` on. Inputs: boxes [`Format::Flat`] (N, 1, P, 4),
-/// corners, shared by the classes; scores [`Format::Flat`] (N, 1, P, K).
+/// Greedy suppression in every image for every class from `first_class` on. Inputs: boxes [`Format::Flat`] (N, 1, P,
+/// 4), corners, shared by the classes; scores [`Format::Flat`] (N, 1, P, K).
 ///
 /// Outputs, without gradients: indices [`Format::FlatI32`] (N, 1, K - first_class, top_k) of the kept boxes by falling
 /// score (ties: lower index first), then -1; and their number, [`Format::FlatU32`] (N, 1, 1, K - first_class).

@@ -72,8 +72,8 @@ pub struct OptimizerTensors {
     /// `adam.m.<group>.<k>` and `adam.v.<group>.<k>`, or `sgd.momentum.<group>.<k>`, for each slab k: element by
     /// element like `slab.<group>.<k>`.
     pub moments: Vec<TensorId>,
-    /// `adam.step.<group>` or `sgd.step.<group>`, [`Format::FlatU32`] of 3 values: the updates that were applied, and the
-    /// bits of 1 - beta1^t and 1 - beta2^t (0 for SGD).
+    /// `adam.step.<group>` or `sgd.step.<group>`, [`Format::FlatU32`] of 3 values: the updates that were applied, and
+    /// the bits of 1 - beta1^t and 1 - beta2^t (0 for SGD).
     pub step: TensorId,
 }
 

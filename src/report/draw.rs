@@ -67,11 +67,16 @@ pub fn class_colour(class: usize) -> [u8; 3] {
 /// Draws boxes and their labels. Labels of higher scores are placed first and lie on top; later ones move out of
 /// their way where they can. Boxes that are not finite are left out; those beyond the image are cut at its border.
 pub fn draw_boxes(image: &mut RgbImage, boxes: &[LabelledBox], stroke: Stroke) {
+    draw_boxes_scaled(image, boxes, stroke, 1.0);
+}
+
+/// [`draw_boxes`] with letters `text_scale` times as large, for pictures that will be shown smaller than they are.
+pub fn draw_boxes_scaled(image: &mut RgbImage, boxes: &[LabelledBox], stroke: Stroke, text_scale: f32) {
     let (width, height) = (image.width() as f32, image.height() as f32);
     if width < 1.0 || height < 1.0 {
         return;
     }
-    let pen = Pen::for_image(width, height);
+    let pen = Pen::for_image(width, height, text_scale);
     let mut order: Vec<&LabelledBox> = boxes
         .iter()
         .filter(|b| [b.bbox.xmin, b.bbox.ymin, b.bbox.xmax, b.bbox.ymax].iter().all(|v| v.is_finite()))
@@ -137,9 +142,9 @@ struct Pen {
 }
 
 impl Pen {
-    fn for_image(width: f32, height: f32) -> Pen {
+    fn for_image(width: f32, height: f32, text_scale: f32) -> Pen {
         let side = (width * height).sqrt();
-        Pen { line: (side * 0.0048).clamp(1.2, 8.0), text: (side * 0.034).clamp(11.0, 60.0) }
+        Pen { line: (side * 0.0048).clamp(1.2, 8.0), text: (side * 0.034).clamp(11.0, 60.0) * text_scale }
     }
 
     fn pad(self) -> f32 {

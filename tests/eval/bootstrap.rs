@@ -62,21 +62,6 @@ fn depends_on_the_seed_alone() {
     assert_ne!(run(5, 1), run(6, 1));
 }
 
-/// Counting an image w times must be the metric of the data set in which it stands w times.
-#[test]
-fn weights_are_repetition() {
-    // With one image every resample is that image once: the spread is nothing and the mean is the metric.
-    let (mut set, mut list) = set_of(1, 2);
-    set.images[0].objects.push(object(0, [100., 100., 150., 150.]));
-    list.push(found(0, 0, 0.3, [100., 100., 150., 150.]));
-    for metric in [Metric::Voc07, Metric::Voc, Metric::Coco] {
-        let options = EvalOptions::of(metric);
-        let got = bootstrap(&set, &list, &options, 5, 0).unwrap().unwrap();
-        let map = evaluate(&set, &list, &options).unwrap().map.unwrap();
-        assert_eq!((got.low, got.high, got.standard_error), (map, map, 0.0));
-    }
-}
-
 #[test]
 fn nothing_to_measure() {
     for set in [dataset(&[], &[]), dataset(&["a"], &["x"])] {

@@ -76,7 +76,10 @@ fn multibox_loss_conformance() {
 fn targets(p: u32, k: u32, steps: &[u32]) -> Vec<i32> {
     let mut out = Vec::new();
     for (n, step) in steps.iter().enumerate() {
-        out.extend((0..p).map(|i| if *step > 0 && (i + n as u32) % step == 0 { (1 + i % (k - 1)) as i32 } else { 0 }));
+        out.extend(
+            (0..p)
+                .map(|i| if *step > 0 && (i + n as u32).is_multiple_of(*step) { (1 + i % (k - 1)) as i32 } else { 0 }),
+        );
     }
     out
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use autobidet::detect::BBox;
 use autobidet::report::draw::LabelledBox;
-use autobidet::report::html::{ClassResult, Example, Figure, RunReport, Split};
+use autobidet::report::html::{ClassResult, Example, Figure, RunReport, Split, SplitNote};
 use autobidet::report::series::Curve;
 
 use super::plot::assert_well_formed;
@@ -79,7 +79,12 @@ fn names_from_files_cannot_become_markup() {
         examples: vec![example.clone()],
         hardest: vec![example],
         hardest_by: Some(bad()),
-        data: vec![Split { name: bad(), images: 1, objects: 1, notes: vec![(bad(), 1, vec![bad()])] }],
+        data: vec![Split {
+            name: bad(),
+            images: 1,
+            objects: 1,
+            notes: vec![SplitNote { what: bad(), count: 1, places: vec![bad()] }],
+        }],
         model: text(1),
         device: text(1),
         times: vec![(bad(), f64::NAN)],

@@ -1,7 +1,7 @@
 //! Plots: well-formed whatever they are given, and right where it can be read off.
 
 use autobidet::report::plot::axis::number;
-use autobidet::report::plot::{BarChart, Chart, HeatMap, Mark, Scale, Series, escape, precision_recall};
+use autobidet::report::plot::{BarChart, Chart, ClassCurve, HeatMap, Mark, Scale, Series, escape, precision_recall};
 use autobidet::report::progress::duration;
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -135,7 +135,8 @@ fn text_in_plots_is_escaped() {
 
 #[test]
 fn every_plot_has_a_title_and_a_description() {
-    let pr = precision_recall("PR", &[("ring".into(), vec![(0.0, 1.0), (1.0, 0.2)], 0.7)]);
+    let pr =
+        precision_recall("PR", vec![ClassCurve { name: "ring".into(), points: vec![(0.0, 1.0), (1.0, 0.2)], ap: 0.7 }]);
     let heat = HeatMap::new("Confusion", vec!["a".into()], vec!["a".into(), "b".into()], vec![1.0, f64::NAN]);
     for svg in [pr.svg(), chart(vec![]).svg(), BarChart::new("Bars", vec![]).svg(), heat.svg()] {
         assert!(svg.contains("<title id=") && svg.contains("<desc id=") && svg.contains("role=\"img\""), "{svg}");
@@ -196,5 +197,15 @@ fn numbers_read_well() {
         (-1.0, "–"),
     ] {
         assert_eq!(duration(seconds), text);
+    }
+}
+
+#[test]
+fn a_log_axis_labels_its_decades() {
+    let mut c = chart(vec![(0.0, 9.0), (900.0, 0.02)]);
+    c.y_scale = Scale::Log;
+    let svg = c.fragment();
+    for label in [">1<", ">0.1<"] {
+        assert!(svg.contains(label), "{label} in {svg}");
     }
 }

@@ -16,7 +16,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 fn masked(bytes: &[u8]) -> u32 {
     let crc = crc32c(bytes);
-    (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// The payloads of a TFRecord file, each checksum checked.
@@ -95,8 +95,11 @@ fn bytes(f: &[(u64, Field)], key: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// (step, tag, value's fields) of every summary value of a file.
-fn values(path: &Path) -> Vec<(u64, String, Vec<(u64, Field)>)> {
+/// A summary value: step, tag, fields.
+type Value = (u64, String, Vec<(u64, Field)>);
+
+/// Every summary value of a file.
+fn values(path: &Path) -> Vec<Value> {
     let mut out = Vec::new();
     for record in records(&std::fs::read(path).unwrap()) {
         let event = fields(&record);

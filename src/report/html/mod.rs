@@ -143,8 +143,33 @@ pub struct Split {
     pub images: u64,
     /// Annotated objects.
     pub objects: u64,
-    /// What was met while reading it: (one sentence, how often, a few places).
-    pub notes: Vec<(String, u64, Vec<String>)>,
+    /// What was met while reading it.
+    pub notes: Vec<SplitNote>,
+}
+
+/// One kind of thing that was met while reading a data set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SplitNote {
+    /// One sentence.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+    /// The first few places: image names, or file and line.
+    pub places: Vec<String>,
+}
+
+/// A whole number with its digits in groups of three, apart by narrow spaces that do not break.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 impl RunReport {
@@ -194,9 +219,9 @@ impl RunReport {
             report.title = started.model.clone();
             report.model = vec![
                 ("model".into(), started.model),
-                ("parameters".into(), started.parameters.to_string()),
-                ("float multiply-adds an image".into(), started.float_macs.to_string()),
-                ("binary multiply-adds an image".into(), started.binary_macs.to_string()),
+                ("parameters".into(), grouped(started.parameters)),
+                ("float multiply-adds an image".into(), grouped(started.float_macs)),
+                ("binary multiply-adds an image".into(), grouped(started.binary_macs)),
                 ("images a step".into(), started.batch.to_string()),
             ];
             report.device = vec![("device".into(), started.device)];

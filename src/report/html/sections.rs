@@ -8,7 +8,7 @@ use super::super::plot::{self, Chart, Scale, Series, escape};
 use super::super::progress::duration;
 use super::super::series::Curve;
 use super::picture::{Pair, pairs};
-use super::{ClassResult, Example, RunReport, Split};
+use super::{ClassResult, Example, RunReport, Split, SplitNote, grouped};
 use crate::Result;
 
 const EXAMPLES: usize = 24;
@@ -49,7 +49,8 @@ pub(super) fn page(report: &RunReport) -> Result<String> {
     gallery(
         &mut page,
         "Detections",
-        "Left, dashed: what is annotated. Right: what the network found, with its scores.",
+        "Left, dashed: what is annotated. Right: what the network found, with its scores. An object counts as found \
+         where a detection of its class overlaps it by half (IoU 0.5).",
         &examples,
         of_examples,
     );
@@ -128,7 +129,10 @@ fn curves(page: &mut Page, report: &RunReport) {
     charts.extend(single(&report.learning_rate, "Learning rate", "", 1.0, false));
     charts.extend(single(&report.images_per_second, "Speed", "images a second", 1.0, true));
     if let Some(mut chart) = single(&report.wait_share, "Waiting for images", "% of the time", 100.0, true) {
-        chart.y_range = Some((0.0, 100.0));
+        let most = chart.series.iter().flat_map(|s| &s.points).map(|p| p.1).fold(0.0, f64::max);
+        // Nearly nothing should look like nearly nothing, and still be readable.
+        let top = [10.0, 20.0, 50.0].into_iter().find(|&t| most <= t).unwrap_or(100.0);
+        chart.y_range = Some((0.0, top));
         charts.push(chart);
     }
     if let Some(mut chart) = single(&report.grad_norm, "Length of the gradient", "", 1.0, true) {
@@ -190,7 +194,7 @@ fn classes(page: &mut Page, report: &RunReport) {
     page.raw(if together { "<div class=\"charts\"><div class=\"scroll\">" } else { "<div class=\"scroll\">" });
     let small = !together && !with_curve.is_empty() && with_curve.len() <= CURVES;
     page.raw("<table><thead><tr><th>class</th><th class=\"n\">AP</th><th></th>");
-    page.raw("<th class=\"n\">objects</th><th class=\"n\">found boxes</th>");
+    page.raw("<th class=\"n\">objects</th><th class=\"n\">detections</th>");
     page.raw(if small {
         "<th class=\"n curve\">precision / recall</th></tr></thead><tbody>"
     } else {
@@ -205,8 +209,8 @@ fn classes(page: &mut Page, report: &RunReport) {
              <td class=\"n\">{ap}</td><td class=\"bar\"><span class=\"track\"><i style=\"width:{share:.1}%\"></i></span></td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td>",
             escape(&class.name),
-            class.objects,
-            class.detections,
+            grouped(class.objects),
+            grouped(class.detections),
         ));
         if small {
             page.put(format_args!("<td class=\"curve\">{}</td>", spark(class)));
@@ -219,9 +223,12 @@ fn classes(page: &mut Page, report: &RunReport) {
     }
     page.raw("</div>\n");
     if together {
-        let curves: Vec<(String, Vec<(f64, f64)>, f64)> =
-            with_curve.iter().map(|c| (c.1.name.clone(), c.1.precision_recall.clone(), c.1.ap)).collect();
-        let mut chart = plot::precision_recall("Precision and recall", &curves);
+        let curves = with_curve.iter().map(|(_, c)| plot::ClassCurve {
+            name: c.name.clone(),
+            points: c.precision_recall.clone(),
+            ap: c.ap,
+        });
+        let mut chart = plot::precision_recall("Precision and recall", curves.collect());
         chart.size.1 = 320;
         page.put(format_args!("<div>{}</div></div>\n", chart.fragment()));
     }
@@ -280,7 +287,7 @@ fn gallery(page: &mut Page, heading: &str, lead: &str, examples: &[&Example], pi
         }
         page.raw("</figcaption></figure>\n");
     }
-    page.raw("</div>\n<p class=\"soft\">Found: a detection of the right class that overlaps by half (IoU 0.5).</p></section>\n");
+    page.raw("</div></section>\n");
 }
 
 /// What a picture's caption counts.
@@ -331,16 +338,15 @@ fn data(page: &mut Page, splits: &[Split]) {
         page.put(format_args!(
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escape(&split.name),
-            split.images,
-            split.objects
+            grouped(split.images),
+            grouped(split.objects)
         ));
     }
     page.raw("</tbody></table></div>\n");
-    let notes: Vec<(&Split, &(String, u64, Vec<String>))> =
-        splits.iter().flat_map(|s| s.notes.iter().map(move |n| (s, n))).collect();
+    let notes: Vec<(&Split, &SplitNote)> = splits.iter().flat_map(|s| s.notes.iter().map(move |n| (s, n))).collect();
     if !notes.is_empty() {
         page.raw("<h3>Met while reading</h3><ul class=\"notes\">");
-        for (split, (what, count, places)) in notes.iter().take(ROWS) {
+        for (split, SplitNote { what, count, places }) in notes.iter().take(ROWS) {
             page.put(format_args!(
                 "<li><span class=\"count\">{count}×</span> {} <span class=\"soft\">({}",
                 escape(&short(what, 400)),

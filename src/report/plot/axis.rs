@@ -86,7 +86,8 @@ impl Axis {
             }
             Scale::Log => {
                 let decades = self.high - self.low;
-                let every = (decades / wanted.max(1) as f64).ceil().max(1.0) as i64;
+                // Powers of ten may stand closer than even steps: there are few of them.
+                let every = (decades / (2.0 * wanted.max(1) as f64)).ceil().max(1.0) as i64;
                 let parts: &[f64] = if decades < 2.2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let first = self.low.floor() as i64;
                 let mut ticks = Vec::new();
@@ -152,7 +153,7 @@ pub fn number(value: f64) -> String {
     match size {
         _ if !value.is_finite() => "–".into(),
         0.0 => "0".into(),
-        s if s >= 1e13 || s < 1e-4 => format!("{value:.1e}"),
+        s if !(1e-4..1e13).contains(&s) => format!("{value:.1e}"),
         s if s >= 1e9 => trimmed(value / 1e9, 2) + "G",
         s if s >= 1e6 => trimmed(value / 1e6, 2) + "M",
         s if s >= 1e4 => trimmed(value / 1e3, 1) + "k",

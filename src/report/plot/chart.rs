@@ -56,7 +56,7 @@ impl Series {
                 (x, mean / weight)
             })
             .collect();
-        let smooth = Series { points, ..Series::line(self.name.clone(), Vec::new()) };
+        let smooth = Series { points, colour: self.colour, ..Series::line(self.name.clone(), Vec::new()) };
         [Series { mark: Mark::Faint, ..self }, smooth]
     }
 }
@@ -133,7 +133,7 @@ impl Chart {
         top = self.legend(&mut svg, top, width);
         if !self.y_label.is_empty() {
             svg.text(0.0, top + 11.0, "", "start", &self.y_label);
-            top += 20.0;
+            top += 23.0;
         } else {
             top += 6.0;
         }
@@ -158,7 +158,7 @@ impl Chart {
         for (value, label) in x.ticks((((right - x.from) / 76.0) as usize).clamp(2, 10)) {
             let Some(at) = x.at(value) else { continue };
             svg.segment(at, bottom, at, bottom + 4.0, "axis");
-            let anchor = if at > right - 8.0 { "end" } else { "middle" };
+            let anchor = if at + 0.5 * width_of(&label) > right + 11.0 { "end" } else { "middle" };
             svg.text(if anchor == "end" { right + 12.0 } else { at }, bottom + 16.0, "", anchor, &label);
         }
         if !self.x_label.is_empty() {
@@ -189,7 +189,7 @@ impl Chart {
         }
         let (mut x, mut y) = (0.0, top);
         for (i, series) in entries {
-            let mut text = shorten(&series.name, 150.0);
+            let mut text = shorten(&series.name, 190.0);
             if self.last_values
                 && let Some(last) = series.points.iter().rev().find(|p| usable(p.1))
             {
@@ -235,14 +235,24 @@ impl Chart {
     }
 }
 
-/// Precision over recall for several classes: (name, curve as (recall, precision), average precision).
-pub fn precision_recall(title: impl Into<String>, classes: &[(String, Vec<(f64, f64)>, f64)]) -> Chart {
+/// The precision-recall curve of one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassCurve {
+    /// The class's name.
+    pub name: String,
+    /// (recall, precision).
+    pub points: Vec<(f64, f64)>,
+    /// Average precision, shown after the name.
+    pub ap: f64,
+}
+
+/// Precision over recall for several classes.
+pub fn precision_recall(title: impl Into<String>, classes: Vec<ClassCurve>) -> Chart {
     let mut chart = Chart::new(title, "recall", "precision");
     chart.x_range = Some((0.0, 1.0));
     chart.y_range = Some((0.0, 1.04));
-    for (name, points, ap) in classes {
-        chart.series.push(Series::line(format!("{name} {}", number(*ap)), points.clone()));
-    }
+    chart.series =
+        classes.into_iter().map(|c| Series::line(format!("{} {}", c.name, number(c.ap)), c.points)).collect();
     chart
 }
 

@@ -16,7 +16,7 @@ pub mod heat;
 
 pub use axis::Scale;
 pub use bars::BarChart;
-pub use chart::{Chart, Mark, Series, precision_recall};
+pub use chart::{Chart, ClassCurve, Mark, Series, precision_recall};
 pub use heat::HeatMap;
 
 use std::fmt::Write;
@@ -89,11 +89,11 @@ fn px(v: f64) -> String {
 fn width_of(text: &str) -> f64 {
     text.chars()
         .map(|c| match c {
-            'i' | 'j' | 'l' | 'I' | '.' | ',' | '\'' | '|' | ':' | ';' | ' ' | '!' => 3.8,
-            'm' | 'w' | 'M' | 'W' | '%' | '@' => 10.6,
-            'A'..='Z' => 8.2,
+            'i' | 'j' | 'l' | 'I' | '.' | ',' | '\'' | '|' | ':' | ';' | ' ' | '!' => 4.4,
+            'm' | 'w' | 'M' | 'W' | '%' | '@' => 11.8,
+            'A'..='Z' => 8.8,
             c if (c as u32) > 0x2E80 => 12.5,
-            _ => 7.0,
+            _ => 7.9,
         })
         .sum()
 }
