@@ -8,8 +8,18 @@ pub use call::{Element, TwinCall};
 pub use executor::CpuExecutor;
 pub(crate) use executor::{check_readable, wrong_length};
 
+pub mod activation;
 pub mod add;
 pub mod batch_norm2d;
+pub mod bce_with_logits;
+pub mod channel_shuffle;
+pub mod feature_l2;
+pub mod l2_norm;
+pub mod loss_sum;
 mod parallel;
+pub mod pool;
+pub mod prelu;
 pub mod relu;
+pub mod softmax;
 pub mod sum_rows;
+pub mod upsample_nearest;

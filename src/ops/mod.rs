@@ -1,9 +1,22 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
+pub mod activation;
 pub mod add;
+pub mod avg_pool2d;
 pub mod batch_norm2d;
+pub mod bce_with_logits;
+pub mod channel_shuffle;
+mod elementwise;
+pub mod feature_l2;
+pub mod l2_norm;
+pub mod loss_sum;
+pub mod max_pool2d;
+pub mod pool;
+pub mod prelu;
 pub mod relu;
+pub mod softmax;
 pub mod sum_rows;
+pub mod upsample_nearest;
 
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
