@@ -11,7 +11,9 @@ use super::case_file::{GRID, cases, loss_case, map, op_case, planes, refused};
 type Build = fn(&mut Builder, &[TensorId]) -> autobidet::Result<Vec<TensorId>>;
 
 /// Name, largest difference of device and twin, the operation, its definition.
-const ALL: [(&str, f64, Build, fn(f64) -> f64); 5] = [
+type Activation = (&'static str, f64, Build, fn(f64) -> f64);
+
+const ALL: [Activation; 5] = [
     ("leaky_relu", 0.0, |b, t| b.apply(LeakyRelu { slope: 0.2 }, "act", t), |x| if x > 0.0 { x } else { 0.2 * x }),
     ("sigmoid", 1e-6, |b, t| b.apply(Sigmoid, "act", t), |x| 1.0 / (1.0 + (-x).exp())),
     ("tanh", 2e-6, |b, t| b.apply(Tanh, "act", t), f64::tanh),
