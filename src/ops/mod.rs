@@ -1,6 +1,8 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
+pub mod activation;
 pub mod add;
+pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod binary_conv2d;
 pub mod channel_sum;
@@ -16,9 +18,20 @@ pub mod match_priors;
 pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
+pub mod bce_with_logits;
+pub mod channel_shuffle;
+mod elementwise;
+pub mod feature_l2;
+pub mod l2_norm;
+pub mod loss_sum;
+pub mod max_pool2d;
+pub mod pool;
+pub mod prelu;
 pub mod relu;
+pub mod softmax;
 pub mod sum_rows;
 pub mod sparse_object_prior;
+pub mod upsample_nearest;
 
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
@@ -43,13 +56,11 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     add::KERNELS,
+    batch_norm2d::KERNELS,
     binary_conv2d::KERNELS,
     channel_sum::KERNELS,
     conv2d::KERNELS,
     conv_transpose2d::KERNELS,
-    batch_norm2d::KERNELS,
-    relu::KERNELS,
-    sum_rows::KERNELS,
     gather_heads::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
@@ -57,7 +68,9 @@ pub static KERNELS: &[&[&Kernel]] = &[
     multibox_loss::KERNELS,
     nms::KERNELS,
     optimizer::KERNELS,
+    relu::KERNELS,
     sparse_object_prior::KERNELS,
+    sum_rows::KERNELS,
 ];
 
 /// Every kernel of the product, flat.

@@ -1,5 +1,6 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
+mod activation;
 mod add;
 mod batch_norm2d;
 mod binary_conv2d;
@@ -14,3 +15,9 @@ mod nms;
 mod optimizer;
 mod relu;
 mod sparse_object_prior;
+mod feature_l2;
+mod l2_norm;
+mod pool;
+mod rearrange;
+mod relu;
+mod softmax;
