@@ -40,5 +40,4 @@ pub mod select;
 pub mod sum_rows;
 pub mod sparse_object_prior;
 pub mod softmax;
-pub mod sum_rows;
 pub mod upsample_nearest;

@@ -1,15 +1,24 @@
 //! From a conformance case to the operation of this crate that it is about: one [`Adapter`] a file here. Each also
 //! brings a grid of cases of its own for `autobidet selftest`.
 
+mod activation;
 mod batch_norm2d;
+mod binary_conv2d;
 mod boxes;
+mod channel_weight;
+mod conv2d;
+mod inside;
+mod loss;
 mod multibox_loss;
 mod optimizer;
+mod pool;
+mod rearrange;
 mod relu;
+mod softmax;
 
 use super::cases::{CaseFile, Values};
 use super::{OpCase, Outcome, TestDevice, TestInput};
-use crate::plan::{Builder, Format, Op, Shape, TensorId};
+use crate::plan::{Builder, Format, Op, PlanLimits, Shape, TensorId};
 use crate::{Error, Result};
 
 /// Arrays by their names in case files, e.g. `out.y`.
@@ -63,8 +72,23 @@ pub struct Adapter {
 }
 
 /// Every adapter.
-pub static ADAPTERS: &[&Adapter] =
-    &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &multibox_loss::ADAPTER, &optimizer::ADAPTER, &relu::ADAPTER];
+#[rustfmt::skip]
+pub static ADAPTERS: &[&Adapter] = &[
+    &activation::ADAPTER,
+    &batch_norm2d::ADAPTER,
+    &binary_conv2d::ADAPTER,
+    &boxes::ADAPTER,
+    &channel_weight::ADAPTER,
+    &conv2d::ADAPTER,
+    &inside::ADAPTER,
+    &loss::ADAPTER,
+    &multibox_loss::ADAPTER,
+    &optimizer::ADAPTER,
+    &pool::ADAPTER,
+    &rearrange::ADAPTER,
+    &relu::ADAPTER,
+    &softmax::ADAPTER,
+];
 
 /// Operations of the case files that this crate does not have: two-stage detectors and quantization to more than one
 /// bit are no part of it. Their cases are reported and not counted.
@@ -105,14 +129,21 @@ impl<'c> Inputs<'c> {
         self
     }
 
-    /// A map N,C,H,W of the batch.
+    /// A map of the batch, N,C,H,W or N,C.
     fn map(self, names: Planes) -> Result<Self> {
         let name = format!("in.{}", names[0]);
-        let (shape, data) = (self.file.nchw(&name)?, self.file.floats(&name)?.to_vec());
+        let shape = match self.file.tensor(&name)?.shape.len() {
+            2 => {
+                let [n, c] = self.file.extents(&name)?;
+                Shape::new(n, 1, 1, c)
+            }
+            _ => self.file.nchw(&name)?,
+        };
+        let data = self.file.floats(&name)?.to_vec();
         Ok(self.push(names, TestInput::map(names[0], shape, data)))
     }
 
-    /// Something dense of the batch: (N, rows, values) or (N, values).
+    /// Something dense of the batch: (N, values), (N, rows, values), or four extents.
     fn flat(self, names: Planes) -> Result<Self> {
         let name = format!("in.{}", names[0]);
         let dims = &self.file.tensor(&name)?.shape;
@@ -120,6 +151,10 @@ impl<'c> Inputs<'c> {
             3 => {
                 let [n, rows, values] = self.file.extents(&name)?;
                 Shape::new(n, 1, rows, values)
+            }
+            4 => {
+                let [n, h, w, c] = self.file.extents(&name)?;
+                Shape::new(n, h, w, c)
             }
             _ => {
                 let [n, values] = self.file.extents(&name)?;
@@ -215,9 +250,26 @@ impl<'c> Inputs<'c> {
             backward: grads,
             build: Box::new(build),
         };
+        check_size(self.file, &case)?;
         let names = self.names;
         Ok(Prepared::device(move |device| Ok(named(&case.run(device)?, outputs, &names))))
     }
+}
+
+/// Refuses attributes that would make much out of little, such as an upsampling by 60,000.
+fn check_size(file: &CaseFile, case: &OpCase<'_>) -> Result<()> {
+    let given: u64 = file.tensors.values().map(|t| 4 * t.values.len() as u64).sum();
+    let (need, have) = (case.plan(PlanLimits::HOST)?.memory.bytes(), (256 << 20) + 64 * given);
+    if need > have {
+        return Err(Error::Limit {
+            what: format!("case {}", file.path.display()),
+            need: format!("{need} bytes"),
+            limit: format!("the most for a case of {given} bytes"),
+            have: have.to_string(),
+            remedy: "Check its attributes.".to_string(),
+        });
+    }
+    Ok(())
 }
 
 /// A dense input without a gradient.
