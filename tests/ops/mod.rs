@@ -19,5 +19,4 @@ mod feature_l2;
 mod l2_norm;
 mod pool;
 mod rearrange;
-mod relu;
 mod softmax;
