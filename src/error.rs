@@ -99,6 +99,13 @@ pub enum Error {
         problem: String,
     },
 
+    /// `autobidet selftest` found cases that fail.
+    #[error("{failed} cases of the self-test failed")]
+    SelfTest {
+        /// How many.
+        failed: usize,
+    },
+
     // === Training ===
     /// Loss or gradients stayed non-finite.
     #[error("training stopped at step {step}: {problem}. {remedy}")]

@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod conformance;
 mod data;
 mod detect;
 mod eval;
@@ -9,3 +10,4 @@ mod noop;
 mod ops;
 mod report;
 mod shaders;
+mod trace;

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use autobidet::gpu::{Gpu, Once, OnceBuffer, OnceKind};
+use autobidet::testing::TestDevice;
+use autobidet::testing::portable::unlisted;
+use autobidet::testing::selftest::own_cases;
 
 fn storage(binding: u32, bytes: &[u8]) -> OnceBuffer<'_> {
     OnceBuffer { group: 0, binding, kind: OnceKind::ReadWrite, bytes }
@@ -41,13 +44,6 @@ fn what_the_floor_forbids_is_reported() {
         ("a buffer that is not bound", increments(2, 64), 1, [1, 1, 1], "binding"),
         ("no such name", "@compute @workgroup_size(1) fn main() { x += 1u; }".to_string(), 0, [1, 1, 1], "x"),
         ("no entry point", "fn other() {}".to_string(), 0, [1, 1, 1], "main"),
-        (
-            "too much workgroup memory",
-            "var<workgroup> w: array<u32, 5000>; @compute @workgroup_size(1) fn main() { w[0] = 1u; }".to_string(),
-            0,
-            [1, 1, 1],
-            "20000",
-        ),
     ];
     for (what, source, count, groups, says) in cases {
         let message = validate(&gpu, source, *count, *groups).expect_err(what).to_string();
@@ -74,4 +70,19 @@ fn sizes_that_webgpu_has_no_buffers_for_are_refused() {
         };
         assert!(gpu.run_once(&job).unwrap_err().to_string().contains("multiple of 4 bytes"));
     }
+}
+
+#[test]
+fn plans_of_all_operations_are_valid_and_use_known_constants() {
+    let gpu = Gpu::noop().unwrap();
+    let mut cases = 0;
+    for case in own_cases() {
+        case.run(&TestDevice::Gpu(gpu.clone())).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let plan = case.plan(gpu.limits()).unwrap();
+        assert!(!plan.steps.is_empty(), "{}", case.name);
+        let unlisted = unlisted(&plan);
+        assert!(unlisted.is_empty(), "{}: ops::variants() does not name {unlisted:?}", case.name);
+        cases += 1;
+    }
+    assert!(cases > 0);
 }

@@ -15,7 +15,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Trains and runs binarized object detectors through WGSL compute shaders: Vulkan, Metal and DX12 from one source.
 ///
@@ -72,6 +72,8 @@ pub fn run() -> u8 {
     };
     match result {
         Ok(()) => 0,
+        // The last line of its report has said so.
+        Err(Error::SelfTest { .. }) => 1,
         Err(e) => {
             eprintln!("error: {e}");
             e.exit_code()

@@ -28,6 +28,6 @@ pub mod nms;
 pub mod optimizer;
 mod parallel;
 pub mod relu;
-pub mod select;
 pub mod sum_rows;
+pub mod select;
 pub mod sparse_object_prior;

@@ -1,14 +1,23 @@
-//! Run any WGSL kernel or operation against a Rust twin, on any adapter.
+//! The project's tests as a library: everything that `autobidet selftest` and the integration tests share, and that others
+//! may use for their own kernels. docs/testing.md tells how to run it.
 //!
-//! [`OpCase`] runs an operation (forward and backward) on the twins, on an adapter, and cut into slices, and compares;
-//! [`OpCase::finite_difference`] checks gradients numerically.
+//! - [`KernelTest`]: any WGSL kernel against a Rust twin, on any adapter.
+//! - [`OpCase`]: an operation, forward and backward, on the twins, on an adapter, and cut into slices;
+//!   [`OpCase::finite_difference`] checks gradients numerically.
+//! - [`reflect`]: the kernel table against the shaders; [`portable`]: the shaders as SPIR-V, MSL, HLSL and GLSL.
+//! - [`cases`] and [`adapters`]: conformance cases from files; [`selftest`] runs them with the crate's own.
+//! - [`trace`]: a plan step by step, each step beside its twin.
 
+pub mod adapters;
+pub mod cases;
 mod compare;
 mod devices;
 pub mod kernel;
 mod op;
 pub mod portable;
 pub mod reflect;
+pub mod selftest;
+pub mod trace;
 
 pub use compare::{Difference, compare};
 pub use devices::{TestDevice, all_adapters, test_gpu};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{TestDevice, compare};
-use crate::plan::{Builder, Format, Mode, PlanLimits, Shape, TensorId};
+use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, TensorId};
 use crate::rng::Counter;
 use crate::{Error, Result};
 
@@ -72,6 +72,14 @@ pub struct Outcome {
     pub gradients: Vec<Option<Vec<f32>>>,
 }
 
+/// The tensors of a case's plan.
+struct Tensors {
+    inputs: Vec<TensorId>,
+    outputs: Vec<TensorId>,
+    seeds: Vec<TensorId>,
+    grads: Vec<Option<TensorId>>,
+}
+
 impl OpCase<'_> {
     /// Runs on a device with its own limits.
     pub fn run(&self, device: &TestDevice) -> Result<Outcome> {
@@ -80,43 +88,7 @@ impl OpCase<'_> {
 
     /// Runs on a device with plans built for `limits` (small ones force slices).
     pub fn run_with(&self, device: &TestDevice, limits: PlanLimits) -> Result<Outcome> {
-        let (plan, (inputs, outputs, seeds, grads)) =
-            Builder::build(&self.name, Mode::Train, limits, self.batch, |b| {
-                let mut inputs = Vec::new();
-                for i in &self.inputs {
-                    let t = b.input(&i.name, i.shape, i.format, i.sliced);
-                    if i.grad && self.backward {
-                        b.want_grad(t);
-                    }
-                    inputs.push(t);
-                }
-                let outputs = (self.build)(b, &inputs)?;
-                for o in &outputs {
-                    b.keep(*o);
-                }
-                let (mut seeds, mut grads) = (Vec::new(), vec![None; inputs.len()]);
-                if self.backward {
-                    b.segment("backward");
-                    if !self.upstream.is_empty() {
-                        for (k, o) in outputs.iter().enumerate() {
-                            let i = b.info(*o).clone();
-                            let t = b.input(&format!("upstream{k}"), i.shape, i.format, i.sliced);
-                            b.seed_gradient(*o, t);
-                            seeds.push(t);
-                        }
-                    }
-                    b.backward()?;
-                    for (k, t) in inputs.iter().enumerate() {
-                        grads[k] = b.gradient(*t).filter(|_| self.inputs[k].grad);
-                        if let Some(g) = grads[k] {
-                            b.keep(g);
-                        }
-                    }
-                }
-                b.segment("update");
-                b.add_deferred()?;
-                Ok((inputs, outputs, seeds, grads))
-            })?;
+        let (plan, Tensors { inputs, outputs, seeds, grads }) = self.planned(limits)?;
         let mut e = device.executor(Arc::new(plan))?;
         for (t, i) in inputs.iter().zip(&self.inputs) {
             e.write_nchw(*t, &i.data)?;
@@ -137,6 +109,50 @@ impl OpCase<'_> {
             });
         }
         Ok(out)
+    }
+
+    /// The plan of forward and backward pass for `limits`.
+    pub fn plan(&self, limits: PlanLimits) -> Result<Plan> {
+        Ok(self.planned(limits)?.0)
+    }
+
+    fn planned(&self, limits: PlanLimits) -> Result<(Plan, Tensors)> {
+        Builder::build(&self.name, Mode::Train, limits, self.batch, |b| {
+            let mut inputs = Vec::new();
+            for i in &self.inputs {
+                let t = b.input(&i.name, i.shape, i.format, i.sliced);
+                if i.grad && self.backward {
+                    b.want_grad(t);
+                }
+                inputs.push(t);
+            }
+            let outputs = (self.build)(b, &inputs)?;
+            for o in &outputs {
+                b.keep(*o);
+            }
+            let (mut seeds, mut grads) = (Vec::new(), vec![None; inputs.len()]);
+            if self.backward {
+                b.segment("backward");
+                if !self.upstream.is_empty() {
+                    for (k, o) in outputs.iter().enumerate() {
+                        let i = b.info(*o).clone();
+                        let t = b.input(&format!("upstream{k}"), i.shape, i.format, i.sliced);
+                        b.seed_gradient(*o, t);
+                        seeds.push(t);
+                    }
+                }
+                b.backward()?;
+                for (k, t) in inputs.iter().enumerate() {
+                    grads[k] = b.gradient(*t).filter(|_| self.inputs[k].grad);
+                    if let Some(g) = grads[k] {
+                        b.keep(g);
+                    }
+                }
+            }
+            b.segment("update");
+            b.add_deferred()?;
+            Ok(Tensors { inputs, outputs, seeds, grads })
+        })
     }
 
     /// Runs on the twins, on `device`, and on both cut into slices of one image (where the batch has several): device
