@@ -111,6 +111,9 @@ pub fn batch_norm2d(dims: &BatchNorm2dDims, x: &[f32], stats: &[f32], affine: &[
     rows(y, width, width, |i, y| {
         let x = &x[i * width..][..y.len()];
         for (y, x) in y.chunks_exact_mut(pitch).zip(x.chunks_exact(pitch)) {
+            // Equal lengths that the compiler sees: no bounds checks, vector instructions.
+            let (y, x, mean, scale, beta) =
+                (&mut y[..pitch], &x[..pitch], &mean[..pitch], &scale[..pitch], &beta[..pitch]);
             for c in 0..pitch {
                 y[c] = (x[c] - mean[c]) * scale[c] + beta[c];
             }
@@ -148,6 +151,8 @@ pub fn batch_norm2d_d_partial(dims: &BatchNorm2dDims, x: &[f32], d_y: &[f32], st
         d_gamma.fill(0.0);
         d_beta.fill(0.0);
         for (x, g) in x.chunks_exact(pitch).zip(d_y.chunks_exact(pitch)) {
+            let (x, g, mean) = (&x[..pitch], &g[..pitch], &mean[..pitch]);
+            let (d_gamma, d_beta) = (&mut d_gamma[..pitch], &mut d_beta[..pitch]);
             for c in 0..pitch {
                 d_gamma[c] += g[c] * (x[c] - mean[c]);
                 d_beta[c] += g[c];
@@ -187,6 +192,9 @@ pub fn batch_norm2d_d_input(
         }
         let pixels = x[i * width..].chunks_exact(pitch).zip(d_y[i * width..].chunks_exact(pitch));
         for (d, (x, g)) in d_x.chunks_exact_mut(pitch).zip(pixels) {
+            let (d, x, g) = (&mut d[..pitch], &x[..pitch], &g[..pitch]);
+            let (mean, slope) = (&mean[..pitch], &slope[..pitch]);
+            let (scale, offset) = (&scale[..pitch], &offset[..pitch]);
             for c in 0..pitch {
                 d[c] += (g[c] - (offset[c] + (x[c] - mean[c]) * slope[c])) * scale[c];
             }

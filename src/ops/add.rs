@@ -85,7 +85,7 @@ pub fn add_gradient(b: &mut Builder, label: &str, d_y: TensorId, grad: Grad) -> 
     let slices = if info.sliced { b.slices() } else { vec![(0, 0, info.shape.n)] };
     for (s, _, n) in slices {
         let elements = info.bytes_of(n) / 4;
-        if elements % 4 != 0 {
+        if !elements.is_multiple_of(4) {
             return Err(Error::shape(
                 format!("{label}: gradient {}", info.name),
                 "a multiple of 4 values",

@@ -1,24 +1,37 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
+pub mod activation;
 pub mod add;
+pub mod avg_pool2d;
 pub mod batch_norm2d;
+pub mod bce_with_logits;
 pub mod binary_conv2d;
+pub mod channel_shuffle;
 pub mod channel_sum;
 mod check;
 pub mod conv2d;
 pub mod conv_transpose2d;
+mod elementwise;
+pub mod feature_l2;
 pub mod gather_heads;
 pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod l2_norm;
 pub mod linear;
+pub mod loss_sum;
 pub mod match_priors;
+pub mod max_pool2d;
 pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
+pub mod pool;
+pub mod prelu;
 pub mod relu;
-pub mod sum_rows;
+pub mod softmax;
 pub mod sparse_object_prior;
+pub mod sum_rows;
+pub mod upsample_nearest;
 mod variants;
 
 pub use variants::{Constants, Variants, variants};
@@ -45,22 +58,33 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 /// Every kernel of the product.
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
+    activation::KERNELS,
     add::KERNELS,
+    avg_pool2d::KERNELS,
+    batch_norm2d::KERNELS,
+    bce_with_logits::KERNELS,
     binary_conv2d::KERNELS,
+    channel_shuffle::KERNELS,
     channel_sum::KERNELS,
     conv2d::KERNELS,
     conv_transpose2d::KERNELS,
-    batch_norm2d::KERNELS,
-    relu::KERNELS,
-    sum_rows::KERNELS,
+    feature_l2::KERNELS,
     gather_heads::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
+    l2_norm::KERNELS,
+    loss_sum::KERNELS,
     match_priors::KERNELS,
+    max_pool2d::KERNELS,
     multibox_loss::KERNELS,
     nms::KERNELS,
     optimizer::KERNELS,
+    prelu::KERNELS,
+    relu::KERNELS,
+    softmax::KERNELS,
     sparse_object_prior::KERNELS,
+    sum_rows::KERNELS,
+    upsample_nearest::KERNELS,
 ];
 
 /// Every kernel of the product, flat.

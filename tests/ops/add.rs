@@ -3,11 +3,7 @@ use autobidet::ops::relu::Relu;
 use autobidet::plan::Shape;
 use autobidet::testing::{OpCase, TestInput, test_gpu};
 
-use super::case_file::refused;
-
-fn map(name: &str, shape: Shape) -> TestInput {
-    TestInput::map(name, shape, TestInput::random(shape, name, 1.0))
-}
+use super::case_file::{map, refused};
 
 #[test]
 fn add_on_a_grid_of_shapes() {

@@ -140,3 +140,44 @@ pub fn refused(
     let message = case.run(&TestDevice::Cpu).unwrap_err().to_string();
     assert!(message.contains(part), "{message}");
 }
+
+/// Shapes that every operation on maps is tried on.
+pub const GRID: [Shape; 5] = [
+    Shape::new(1, 1, 1, 1),
+    Shape::new(2, 3, 5, 3),
+    Shape::new(3, 4, 4, 33),
+    Shape::new(2, 7, 9, 5),
+    Shape::new(2, 20, 20, 31),
+];
+
+/// A map of normal values.
+pub fn map(name: &str, shape: Shape) -> TestInput {
+    TestInput::map(name, shape, TestInput::random(shape, name, 1.0))
+}
+
+/// A case with one output of shape `out` and a random upstream gradient.
+pub fn op_case<'a>(
+    name: &str,
+    inputs: Vec<TestInput>,
+    out: Shape,
+    build: impl Fn(&mut Builder, &[TensorId]) -> autobidet::Result<Vec<TensorId>> + 'a,
+) -> OpCase<'a> {
+    OpCase {
+        name: format!("{name} of {}", inputs[0].shape),
+        batch: out.n,
+        inputs,
+        upstream: vec![TestInput::random(out, "upstream", 1.0)],
+        backward: true,
+        build: Box::new(build),
+    }
+}
+
+/// A case of a loss.
+pub fn loss_case<'a>(
+    name: &str,
+    inputs: Vec<TestInput>,
+    build: impl Fn(&mut Builder, &[TensorId]) -> autobidet::Result<Vec<TensorId>> + 'a,
+) -> OpCase<'a> {
+    let out = Shape::vector(1).with_n(inputs[0].shape.n);
+    OpCase { upstream: Vec::new(), ..op_case(name, inputs, out, build) }
+}

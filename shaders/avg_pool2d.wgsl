@@ -1,0 +1,46 @@
+// Average pooling, forward.  y = (sum of x over the window) / divisor. A vec4 of channels an invocation.
+struct PoolDims {
+    images: u32, h: u32, w: u32, out_h: u32, out_w: u32, vectors: u32,
+    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+    include_pad: u32, keep: u32, accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> dims: PoolDims;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+// The number of pixels that the average of window (oy, ox) divides by: those inside the image, or with `include_pad`
+// also those of the padding, but none beyond it.
+fn divisor(oy: u32, ox: u32) -> f32 {
+    var begin = vec2<u32>(oy * dims.stride_h, ox * dims.stride_w);
+    var end = begin + vec2<u32>(dims.kernel_h, dims.kernel_w);
+    let pad = vec2<u32>(dims.pad_h, dims.pad_w);
+    let size = vec2<u32>(dims.h, dims.w);
+    if dims.include_pad == 1u {
+        end = min(end, size + 2u * pad);
+    } else {
+        begin = max(begin, pad);
+        end = min(end, size + pad);
+    }
+    return f32((end.x - begin.x) * (end.y - begin.y));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(gid, groups, 64u);
+    if i >= dims.images * dims.out_h * dims.out_w * dims.vectors { return; }
+    let v = i % dims.vectors;
+    let pixel = i / dims.vectors;
+    let ox = pixel % dims.out_w;
+    let oy = (pixel / dims.out_w) % dims.out_h;
+    let image = pixel / (dims.out_w * dims.out_h) * dims.h * dims.w;
+    // The window inside the image; unsigned, so the padding is taken off last.
+    let top = max(oy * dims.stride_h, dims.pad_h) - dims.pad_h;
+    let left = max(ox * dims.stride_w, dims.pad_w) - dims.pad_w;
+    let bottom = min(oy * dims.stride_h + dims.kernel_h - dims.pad_h, dims.h);
+    let right = min(ox * dims.stride_w + dims.kernel_w - dims.pad_w, dims.w);
+    var sum = vec4<f32>(0.0);
+    for (var iy = top; iy < bottom; iy += 1u) {
+        for (var ix = left; ix < right; ix += 1u) { sum += x[(image + iy * dims.w + ix) * dims.vectors + v]; }
+    }
+    y[i] = sum / divisor(oy, ox);
+}

@@ -1,0 +1,13 @@
+// Leaky rectifier, forward.  y = x where x > 0, else a x.
+struct ActivationDims { vectors: u32, accumulate: u32, pixel_vectors: u32, channels: u32, a: f32, b: f32 }
+@group(0) @binding(0) var<uniform> dims: ActivationDims;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(gid, groups, 64u);
+    if i >= dims.vectors { return; }
+    let v = x[i];
+    y[i] = select(dims.a * v, v, v > vec4<f32>(0.0));
+}

@@ -1,0 +1,16 @@
+// Hyperbolic tangent, backward.  d_x (+)= d_y (1 - y^2).
+struct ActivationDims { vectors: u32, accumulate: u32, pixel_vectors: u32, channels: u32, a: f32, b: f32 }
+@group(0) @binding(0) var<uniform> dims: ActivationDims;
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> d_x: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = flat_index(gid, groups, 64u);
+    if i >= dims.vectors { return; }
+    let v = y[i];
+    var d = d_y[i] * (1.0 - v * v);
+    if dims.accumulate == 1u { d += d_x[i]; }
+    d_x[i] = d;
+}
