@@ -99,7 +99,7 @@ pub fn clutter(spec: &SceneSpec, index: u64) -> f32 {
 
 /// The scenes `range` of `spec` as a data set; pixels are drawn when they are loaded.
 ///
-/// The caller keeps splits apart by their ranges; [`train`] and [`test`] do.
+/// The caller keeps splits apart by their ranges; [`train()`] and [`test()`] do.
 pub fn dataset(spec: &SceneSpec, split: &str, range: Range<u64>) -> Dataset {
     let images = range
         .into_par_iter()
