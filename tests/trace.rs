@@ -6,7 +6,8 @@ use autobidet::dims;
 use autobidet::gpu::Gpu;
 use autobidet::ops::INDEX;
 use autobidet::plan::{Builder, Cost, Executor, Format, Kernel, Mode, PlanLimits, Shape, flat_groups};
-use autobidet::testing::trace::{Tolerance, Trace, trace_plan};
+use autobidet::testing::selftest::own_cases;
+use autobidet::testing::trace::{Tolerance, Trace, trace_case, trace_plan};
 use autobidet::testing::{TestDevice, TestInput, test_gpu};
 
 dims! {
@@ -103,4 +104,15 @@ fn a_trace_ends_when_it_is_told_to() {
         seen < 2
     });
     assert_eq!(trace.unwrap().steps.len(), 2);
+}
+
+#[test]
+fn every_step_of_every_operation_agrees_with_its_twin() {
+    let Some(TestDevice::Gpu(gpu)) = test_gpu().unwrap() else { return };
+    let mut wrong = Vec::new();
+    for case in own_cases() {
+        let trace = trace_case(&gpu, &case, Tolerance::default()).unwrap();
+        wrong.extend(trace.steps.iter().filter(|s| !s.agrees).map(|s| format!("{}: {s}", case.name)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -126,11 +126,7 @@ impl Geometry {
             }
         };
         let (p, q) = (at(0, y, kh), at(1, x, kw));
-        if p < self.output[0] && q < self.output[1] {
-            (image * self.output[0] + p) * self.output[1] + q
-        } else {
-            NONE
-        }
+        if p < self.output[0] && q < self.output[1] { (image * self.output[0] + p) * self.output[1] + q } else { NONE }
     }
 }
 
@@ -321,7 +317,7 @@ pub(super) fn weight_products(
         products((x, cp, dims.c as usize), (d_y, op, dims.o as usize), &mine, g.taps(), outside, part, |m, t| {
             g.read(m, t)
         });
-    }
+    });
 }
 
 dims! {

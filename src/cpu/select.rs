@@ -33,5 +33,8 @@ pub fn select_largest(keys: &[u32], wanted: usize) -> Selection {
     let mut all: Vec<u64> =
         (0u32..).zip(keys).filter(|(_, k)| **k != 0).map(|(i, k)| (*k as u64) << 32 | !i as u64).collect();
     let (_, least, _) = all.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
-    Selection { key: (*least >> 32) as u32, last: !(*least as u32) }
+    let (key, last) = ((*least >> 32) as u32, !(*least as u32));
+    // Where no item of that key is left out the kernel does not look for the last one.
+    let left_out = keys.iter().skip(last as usize + 1).any(|k| *k == key);
+    Selection { key, last: if left_out { last } else { u32::MAX } }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{TestDevice, compare};
-use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, TensorId};
+use crate::plan::{Builder, Executor, Format, Mode, Plan, PlanLimits, Shape, TensorId};
 use crate::rng::Counter;
 use crate::{Error, Result};
 
@@ -73,7 +73,7 @@ pub struct Outcome {
 }
 
 /// The tensors of a case's plan.
-struct Tensors {
+pub(super) struct Tensors {
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
     seeds: Vec<TensorId>,
@@ -88,21 +88,16 @@ impl OpCase<'_> {
 
     /// Runs on a device with plans built for `limits` (small ones force slices).
     pub fn run_with(&self, device: &TestDevice, limits: PlanLimits) -> Result<Outcome> {
-        let (plan, Tensors { inputs, outputs, seeds, grads }) = self.planned(limits)?;
+        let (plan, tensors) = self.planned(limits)?;
         let mut e = device.executor(Arc::new(plan))?;
-        for (t, i) in inputs.iter().zip(&self.inputs) {
-            e.write_nchw(*t, &i.data)?;
-        }
-        for (t, g) in seeds.iter().zip(&self.upstream) {
-            e.write_nchw(*t, g)?;
-        }
+        self.fill(&mut *e, &tensors)?;
         let all: Vec<usize> = (0..e.plan().steps.len()).collect();
         e.run_steps(&all)?;
         let mut out = Outcome { outputs: Vec::new(), gradients: Vec::new() };
-        for o in &outputs {
+        for o in &tensors.outputs {
             out.outputs.push(e.read_nchw(*o)?);
         }
-        for g in &grads {
+        for g in &tensors.grads {
             out.gradients.push(match g {
                 Some(g) => Some(e.read_nchw(*g)?),
                 None => None,
@@ -111,12 +106,23 @@ impl OpCase<'_> {
         Ok(out)
     }
 
+    /// Writes inputs and upstream gradients.
+    pub(super) fn fill(&self, e: &mut dyn Executor, tensors: &Tensors) -> Result<()> {
+        for (t, i) in tensors.inputs.iter().zip(&self.inputs) {
+            e.write_nchw(*t, &i.data)?;
+        }
+        for (t, g) in tensors.seeds.iter().zip(&self.upstream) {
+            e.write_nchw(*t, g)?;
+        }
+        Ok(())
+    }
+
     /// The plan of forward and backward pass for `limits`.
     pub fn plan(&self, limits: PlanLimits) -> Result<Plan> {
         Ok(self.planned(limits)?.0)
     }
 
-    fn planned(&self, limits: PlanLimits) -> Result<(Plan, Tensors)> {
+    pub(super) fn planned(&self, limits: PlanLimits) -> Result<(Plan, Tensors)> {
         Builder::build(&self.name, Mode::Train, limits, self.batch, |b| {
             let mut inputs = Vec::new();
             for i in &self.inputs {

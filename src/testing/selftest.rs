@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::adapters::{ADAPTERS, LATER, Own, Prepared, adapter};
+use super::adapters::{ADAPTERS, LATER, Named, Own, adapter};
 use super::cases::{CaseFile, case_files};
 use super::{OpCase, TestDevice};
 use crate::Result;
@@ -149,18 +149,23 @@ impl SelfTest {
     /// The largest error of a case file on twins and device, or what is wrong.
     fn file(&self, file: &CaseFile) -> std::result::Result<f64, String> {
         let Some(a) = adapter(&file.op) else { return Err(format!("operation {} is not implemented", file.op)) };
-        match (a.prepare)(file).map_err(|e| e.to_string())? {
-            Prepared::Host(named) => file.judge(&named),
-            Prepared::Device(run) => {
-                let mut worst = 0f64;
-                for device in [Some(&TestDevice::Cpu), self.device.as_ref()].into_iter().flatten() {
-                    let on = |e: String| format!("on {}: {e}", device.name());
-                    let named = run(device).map_err(|e| on(e.to_string()))?;
-                    worst = worst.max(file.judge(&named).map_err(on)?);
-                }
-                Ok(worst)
+        let prepared = (a.prepare)(file).map_err(|e| e.to_string())?;
+        let mut worst = None;
+        let mut note = |place: &str, named: Result<Named>| {
+            let judged = named.map_err(|e| e.to_string()).and_then(|n| file.judge(&n));
+            let error = judged.map_err(|e| format!("on {place}: {e}"))?;
+            worst = Some(error.max(worst.unwrap_or(0.0)));
+            Ok::<(), String>(())
+        };
+        if let Some(named) = prepared.host {
+            note("the host", Ok(named))?;
+        }
+        if let Some(run) = prepared.device {
+            for device in [Some(&TestDevice::Cpu), self.device.as_ref()].into_iter().flatten() {
+                note(&device.name(), run(device))?;
             }
         }
+        worst.ok_or_else(|| "nothing was computed".to_string())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::compare;
+use super::{OpCase, compare};
 use crate::Result;
 use crate::cpu::{Buffer, TwinCall};
 use crate::gpu::{Gpu, GpuExecutor};
@@ -125,6 +125,15 @@ pub fn trace_plan(
     let mut executor = GpuExecutor::new(gpu.clone(), Arc::new(plan))?;
     fill(&mut executor)?;
     trace(&mut executor, &all, tolerance, report)
+}
+
+/// [`trace`] of an operation's case, forward and backward.
+///
+/// # Errors
+/// Those of the device and of the operation.
+pub fn trace_case(gpu: &Arc<Gpu>, case: &OpCase<'_>, tolerance: Tolerance) -> Result<Trace> {
+    let (plan, tensors) = case.planned(gpu.limits())?;
+    trace_plan(gpu, plan, tolerance, |e| case.fill(e, &tensors), &mut |_| true)
 }
 
 fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Tolerance) -> Result<TracedStep> {

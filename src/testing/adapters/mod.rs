@@ -1,14 +1,24 @@
 //! From a conformance case to the operation of this crate that it is about: one [`Adapter`] a file here. Each also
 //! brings a grid of cases of its own for `autobidet selftest`.
 
+mod activation;
 mod batch_norm2d;
+mod binary_conv2d;
 mod boxes;
+mod channel_weight;
+mod conv2d;
+mod inside;
+mod loss;
+mod multibox_loss;
 mod optimizer;
+mod pool;
+mod rearrange;
 mod relu;
+mod softmax;
 
 use super::cases::{CaseFile, Values};
 use super::{OpCase, Outcome, TestDevice, TestInput};
-use crate::plan::{Builder, Format, Op, Shape, TensorId};
+use crate::plan::{Builder, Format, Op, PlanLimits, Shape, TensorId};
 use crate::{Error, Result};
 
 /// Arrays by their names in case files, e.g. `out.y`.
@@ -18,11 +28,24 @@ pub type Named = Vec<(String, Values)>;
 pub type OnDevice = Box<dyn Fn(&TestDevice) -> Result<Named>>;
 
 /// A case, ready to run.
-pub enum Prepared {
-    /// On any device.
-    Device(OnDevice),
-    /// Computed by the host alone; the results.
-    Host(Named),
+#[derive(Default)]
+pub struct Prepared {
+    /// What plain Rust on the host computes, where there is such a path.
+    pub host: Option<Named>,
+    /// What runs on devices and on the twins.
+    pub device: Option<OnDevice>,
+}
+
+impl Prepared {
+    /// Computed by the host alone.
+    fn host(named: Named) -> Self {
+        Prepared { host: Some(named), device: None }
+    }
+
+    /// Computed on any device.
+    fn device(run: impl Fn(&TestDevice) -> Result<Named> + 'static) -> Self {
+        Prepared { host: None, device: Some(Box::new(run)) }
+    }
 }
 
 /// A case of this crate's own: device against twins, and gradients against finite differences.
@@ -49,7 +72,23 @@ pub struct Adapter {
 }
 
 /// Every adapter.
-pub static ADAPTERS: &[&Adapter] = &[&batch_norm2d::ADAPTER, &boxes::ADAPTER, &optimizer::ADAPTER, &relu::ADAPTER];
+#[rustfmt::skip]
+pub static ADAPTERS: &[&Adapter] = &[
+    &activation::ADAPTER,
+    &batch_norm2d::ADAPTER,
+    &binary_conv2d::ADAPTER,
+    &boxes::ADAPTER,
+    &channel_weight::ADAPTER,
+    &conv2d::ADAPTER,
+    &inside::ADAPTER,
+    &loss::ADAPTER,
+    &multibox_loss::ADAPTER,
+    &optimizer::ADAPTER,
+    &pool::ADAPTER,
+    &rearrange::ADAPTER,
+    &relu::ADAPTER,
+    &softmax::ADAPTER,
+];
 
 /// Operations of the case files that this crate does not have: two-stage detectors and quantization to more than one
 /// bit are no part of it. Their cases are reported and not counted.
@@ -90,14 +129,21 @@ impl<'c> Inputs<'c> {
         self
     }
 
-    /// A map N,C,H,W of the batch.
+    /// A map of the batch, N,C,H,W or N,C.
     fn map(self, names: Planes) -> Result<Self> {
         let name = format!("in.{}", names[0]);
-        let (shape, data) = (self.file.nchw(&name)?, self.file.floats(&name)?.to_vec());
+        let shape = match self.file.tensor(&name)?.shape.len() {
+            2 => {
+                let [n, c] = self.file.extents(&name)?;
+                Shape::new(n, 1, 1, c)
+            }
+            _ => self.file.nchw(&name)?,
+        };
+        let data = self.file.floats(&name)?.to_vec();
         Ok(self.push(names, TestInput::map(names[0], shape, data)))
     }
 
-    /// Something dense of the batch: (N, rows, values) or (N, values).
+    /// Something dense of the batch: (N, values), (N, rows, values), or four extents.
     fn flat(self, names: Planes) -> Result<Self> {
         let name = format!("in.{}", names[0]);
         let dims = &self.file.tensor(&name)?.shape;
@@ -105,6 +151,10 @@ impl<'c> Inputs<'c> {
             3 => {
                 let [n, rows, values] = self.file.extents(&name)?;
                 Shape::new(n, 1, rows, values)
+            }
+            4 => {
+                let [n, h, w, c] = self.file.extents(&name)?;
+                Shape::new(n, h, w, c)
             }
             _ => {
                 let [n, values] = self.file.extents(&name)?;
@@ -150,6 +200,34 @@ impl<'c> Inputs<'c> {
         Ok(self.push(names, TestInput::param(names[0], shape, Format::Map, data)))
     }
 
+    /// Objects from `in.targets` (N, M, 5): corners and class, padded with -1, as boxes, labels and counts.
+    fn objects(mut self) -> Result<Self> {
+        let [n, m, five] = self.file.extents("in.targets")?;
+        let rows = self.file.floats("in.targets")?;
+        if five != 5 {
+            return Err(Error::format(&self.file.path, format!("in.targets has {five} values a row"), "Expected 5"));
+        }
+        let row = |w, c| Shape::new(n, 1, w, c);
+        let boxes = rows.chunks_exact(5).flat_map(|r| r[..4].to_vec()).collect();
+        let labels: Vec<i32> = rows.chunks_exact(5).map(|r| r[4] as i32).collect();
+        let counts = labels.chunks_exact(m as usize).map(|l| l.iter().filter(|l| **l >= 0).count() as i32);
+        let counts = dense("counts", row(1, 1), Format::FlatU32, true, bits(counts));
+        self.list.push(dense("boxes", row(m, 4), Format::Flat, true, boxes));
+        self.list.push(dense("labels", row(m, 1), Format::FlatI32, true, bits(labels)));
+        self.list.push(counts);
+        self.names.extend([&[] as Planes; 3]);
+        Ok(self)
+    }
+
+    /// `in.priors` (P, 4), shared by the images.
+    fn priors(mut self) -> Result<Self> {
+        let rows = self.file.rows::<4>("in.priors")?;
+        let shape = Shape::new(1, 1, rows.len() as u32, 4);
+        self.list.push(dense("priors", shape, Format::Flat, false, rows.into_iter().flatten().collect()));
+        self.names.push(&[]);
+        Ok(self)
+    }
+
     /// The case: `outputs` names what `build` returns, in order.
     fn run(
         self,
@@ -172,9 +250,41 @@ impl<'c> Inputs<'c> {
             backward: grads,
             build: Box::new(build),
         };
+        check_size(self.file, &case)?;
         let names = self.names;
-        Ok(Prepared::Device(Box::new(move |device| Ok(named(&case.run(device)?, outputs, &names)))))
+        Ok(Prepared::device(move |device| Ok(named(&case.run(device)?, outputs, &names))))
     }
+}
+
+/// Refuses attributes that would make much out of little, such as an upsampling by 60,000.
+fn check_size(file: &CaseFile, case: &OpCase<'_>) -> Result<()> {
+    let given: u64 = file.tensors.values().map(|t| 4 * t.values.len() as u64).sum();
+    let (need, have) = (case.plan(PlanLimits::HOST)?.memory.bytes(), (256 << 20) + 64 * given);
+    if need > have {
+        return Err(Error::Limit {
+            what: format!("case {}", file.path.display()),
+            need: format!("{need} bytes"),
+            limit: format!("the most for a case of {given} bytes"),
+            have: have.to_string(),
+            remedy: "Check its attributes.".to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// A dense input without a gradient.
+fn dense(name: &str, shape: Shape, format: Format, sliced: bool, data: Vec<f32>) -> TestInput {
+    TestInput { name: name.to_string(), shape, format, sliced, grad: false, data }
+}
+
+/// Integers as the bits of floats, as integer tensors take them.
+fn bits(values: impl IntoIterator<Item = i32>) -> Vec<f32> {
+    values.into_iter().map(|v| f32::from_bits(v as u32)).collect()
+}
+
+/// The integers of an integer tensor's bits.
+fn integers(values: &[f32]) -> Vec<i32> {
+    values.iter().map(|v| v.to_bits() as i32).collect()
 }
 
 fn named(outcome: &Outcome, outputs: &[Planes], inputs: &[Planes]) -> Named {

@@ -31,9 +31,9 @@ fn prepare(file: &CaseFile) -> Result<Prepared> {
         let problem = format!("in.param has {} values and a row of in.grads {n}", param.len());
         return Err(Error::format(&file.path, problem, "They must be as many"));
     }
-    Ok(Prepared::Device(Box::new(move |device| {
+    Ok(Prepared::device(move |device| {
         Ok(vec![("out.param".to_string(), Values::F32(train(device, kind, lr, &param, &grads)?))])
-    })))
+    }))
 }
 
 /// The parameter after one update for each row of `grads`.

@@ -1,0 +1,62 @@
+//! Operations inside networks that no case file is about: add, gather_heads, gaussian_location.
+
+use super::{Adapter, Own, bits, dense};
+use crate::ops::add::Add;
+use crate::ops::gather_heads::GatherHeads;
+use crate::ops::gaussian_location::GaussianLocation;
+use crate::ops::hyper;
+use crate::plan::{Format, Shape};
+use crate::testing::adapters::Prepared;
+use crate::testing::{OpCase, TestInput};
+
+pub static ADAPTER: Adapter = Adapter { ops: &[], prepare: |_| Ok(Prepared::default()), own };
+
+fn own() -> Vec<Own> {
+    let mut out = Vec::new();
+    for n in [1u32, 3] {
+        let map = |name: &str, h, w, c| {
+            let shape = Shape::new(n, h, w, c);
+            TestInput::map(name, shape, TestInput::random(shape, name, 1.0))
+        };
+        let upstream = |shape| vec![TestInput::random(shape, "upstream", 1.0)];
+        let sum = OpCase {
+            name: format!("add, {n} images"),
+            batch: n,
+            inputs: vec![map("a", 5, 3, 33), map("b", 5, 3, 33)],
+            upstream: upstream(Shape::new(n, 5, 3, 33)),
+            backward: true,
+            build: Box::new(|b, t| b.apply(Add, "op", t)),
+        };
+        out.push(Own { op: "add", case: sum, tolerance: 0.0, differences: Some((5, 1e-2, 1e-2)) });
+        // Boxes a pixel: 4, 6 and 1.
+        let heads = OpCase {
+            name: format!("gather_heads, {n} images"),
+            batch: n,
+            inputs: vec![map("h0", 5, 3, 12), map("h1", 2, 2, 18), map("h2", 1, 1, 3)],
+            upstream: upstream(Shape::new(n, 1, 60 + 24 + 1, 3)),
+            backward: true,
+            build: Box::new(|b, t| b.apply(GatherHeads { values: 3 }, "op", t)),
+        };
+        out.push(Own { op: "gather_heads", case: heads, tolerance: 0.0, differences: Some((5, 1e-2, 1e-2)) });
+        let row = |c| Shape::new(n, 1, 70, c);
+        let mut numbers = vec![0f32; hyper::LEN as usize];
+        numbers[hyper::NOISE as usize] = 0.5;
+        numbers[hyper::SEED as usize] = f32::from_bits(9);
+        let raw =
+            TestInput { grad: true, ..dense("raw", row(8), Format::Flat, true, TestInput::random(row(8), "raw", 1.0)) };
+        let sampled = OpCase {
+            name: format!("gaussian_location, {n} images"),
+            batch: n,
+            inputs: vec![
+                raw,
+                dense("targets", row(1), Format::FlatI32, true, bits((0..n * 70).map(|i| i as i32 % 3))),
+                dense("hyper", Shape::vector(hyper::LEN), Format::Flat, false, numbers),
+            ],
+            upstream: upstream(row(4)),
+            backward: true,
+            build: Box::new(|b, t| b.apply(GaussianLocation { hyper: t[2] }, "op", &t[..2])),
+        };
+        out.push(Own { op: "gaussian_location", case: sampled, tolerance: 1e-5, differences: Some((8, 1e-2, 1e-2)) });
+    }
+    out
+}
