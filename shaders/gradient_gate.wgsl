@@ -1,7 +1,8 @@
 // Whether a step's update may happen, and how its gradients are scaled.
-// norm[0] = sqrt(sum of squares), norm[1] = min(1, clip / (norm + 1e-6)), 1 where clip is 0; both as bits, norm[0]
+// norm[0] = factor * sqrt(sum of squares), norm[1] = factor * min(1, clip / (norm[0] + 1e-6)) (without the minimum where
+// clip is 0); a factor of 0 counts as 1; both as bits, norm[0]
 // those of infinity where it is not finite.  gate[0] = 1 where the norm and all flagged values are finite, else 0.
-struct GradientGateDims { params: u32, flags: u32, clip: u32 }
+struct GradientGateDims { params: u32, flags: u32, clip: u32, factor: u32 }
 @group(0) @binding(0) var<uniform> dims: GradientGateDims;
 @group(0) @binding(1) var<storage, read> squares: array<u32>;
 @group(0) @binding(2) var<storage, read> flags: array<u32>;
@@ -24,12 +25,13 @@ fn main(@builtin(global_invocation_id) gid: vec3<u32>) {
     }
     open = open && !is_bad(bitcast<u32>(sum));
     var length = 0.0;
-    if open { length = sqrt(sum); }
+    let factor = select(hyper[dims.factor], 1.0, hyper[dims.factor] == 0.0);
+    if open { length = sqrt(sum) * factor; }
     norm[0] = select(0x7f800000u, bitcast<u32>(length), open);
     let clip = hyper[dims.clip];
     var scale = 1.0;
     if clip > 0.0 { scale = min(1.0, clip / (length + 1e-6)); }
-    norm[1] = bitcast<u32>(scale);
+    norm[1] = bitcast<u32>(scale * factor);
     for (var f = 0u; f < dims.flags; f++) { open = open && flags[f] == 0u; }
     gate[0] = select(0u, 1u, open);
 }

@@ -1,3 +1,7 @@
 //! The `autobidet` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(autobidet::cli::run())
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Loader, Options};
+use crate::data::{Dataset, Loader, LoaderOptions};
 use crate::detect::codec::decode_boxes;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
@@ -122,7 +122,7 @@ impl Predictor {
         threads: usize,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<Vec<Detection>>> {
-        let settings = Options { batch: self.batch, threads, cache_mb: 0, ..Options::default() };
+        let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
         let loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
         let mut out = Vec::with_capacity(data.images.len());
         for batch in loader {
@@ -136,8 +136,7 @@ impl Predictor {
                     });
                 }
                 let o = data.origin;
-                let shift =
-                    |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
+                let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
                 let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
                 out.push(if batch.readable[k] { found.collect() } else { Vec::new() });
             }

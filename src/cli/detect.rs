@@ -10,7 +10,7 @@ use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::{CocoRow, write_coco_rows};
 use crate::predict::Predictor;
-use crate::report::draw;
+use crate::report::draw::{LabelledBox, Stroke, draw_boxes};
 use crate::weights::write_atomically;
 use crate::{Error, Result};
 
@@ -66,7 +66,13 @@ pub fn run(args: Args) -> Result<()> {
         let input = predictor.detector.preprocess.eval(&image);
         let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
-        let drawn = draw_detections(image, &found.detections, &classes);
+        let boxes: Vec<LabelledBox> = found
+            .detections
+            .iter()
+            .map(|d| LabelledBox { bbox: d.bbox, class: d.class, name: classes[d.class].clone(), score: Some(d.score) })
+            .collect();
+        let mut drawn = image;
+        draw_boxes(&mut drawn, &boxes, Stroke::Solid);
         let target = free_name(&args.out, &stem, &mut taken);
         let mut png = std::io::Cursor::new(Vec::new());
         drawn

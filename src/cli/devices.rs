@@ -47,8 +47,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     println!("cpu  CPU twins ({} threads)", rayon::current_num_threads());
     if list.is_empty() {
-        println!("No Vulkan, Metal or DX12 adapter was found. A software one, for testing: apt-get install \
-                  mesa-vulkan-drivers (Debian, Ubuntu).");
+        println!(
+            "No Vulkan, Metal or DX12 adapter was found. A software one, for testing: apt-get install \
+                  mesa-vulkan-drivers (Debian, Ubuntu)."
+        );
     }
     Ok(())
 }

@@ -89,7 +89,10 @@ pub fn run(args: Args) -> Result<()> {
     println!();
     println!("parameters        {:>14}  ({} of them stored as bits)", t.params, t.binary_params);
     println!("float MACs        {:>14.1} M", t.macs as f64 / 1e6);
-    println!("bit MACs          {:>14.1} M  (xor and popcount; never added to the float ones)", t.binary_macs as f64 / 1e6);
+    println!(
+        "bit MACs          {:>14.1} M  (xor and popcount; never added to the float ones)",
+        t.binary_macs as f64 / 1e6
+    );
     println!("latent weights    {:>14.2} MiB  (f32, what training keeps)", mib(4 * t.params));
     println!("packed weights    {:>14.2} MiB  (bits, and f32 for the rest)", mib(t.packed_bytes()));
     println!("memory, inference {:>14.1} MiB  (batch 1)", mib(eval.memory.bytes()));

@@ -205,7 +205,16 @@ pub fn session(
     };
     let listeners: Vec<Box<dyn Listener>> =
         vec![log, Box::new(TensorBoard::create(&folder.0)?), Box::new(Progress::stderr())];
-    let job = Job { folder: folder.clone(), config, device, train: train_set.clone(), test: test.clone(), resume, stop, listeners };
+    let job = Job {
+        folder: folder.clone(),
+        config,
+        device,
+        train: train_set.clone(),
+        test: test.clone(),
+        resume,
+        stop,
+        listeners,
+    };
     let outcome = train(job)?;
     write_report(&folder, &outcome, &train_set, test.as_deref())?;
     Ok(outcome)

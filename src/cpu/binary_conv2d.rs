@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use super::conv_core::{NONE, Panels};
 use super::conv2d::{ConvDims, Geometry, backward, weight_products};
-use super::simd::Lanes;
 use crate::dims;
 use crate::plan::round4;
 use crate::vectorized;
@@ -19,7 +18,7 @@ const OB: usize = 32;
 const PB: usize = 4;
 
 #[inline(always)]
-fn bits_body<L: Lanes>(
+fn bits_body(
     x: &[u32],
     none: &[u32],
     sources: &[usize],
@@ -30,26 +29,39 @@ fn bits_body<L: Lanes>(
     counts: &mut [[u32; OB]; PB],
 ) {
     let mut sum = *counts;
+    let (sources, none) = (&sources[..PB * taps], &none[..words]);
     for t in 0..taps {
-        let rows: [&[u32]; PB] = std::array::from_fn(|i| match sources[i * taps + t] {
-            NONE => &none[..words],
-            at => &x[at..at + words],
-        });
-        let w = &panel[t * words * OB..][..words * OB];
-        for (j, w) in w.chunks_exact(OB).enumerate() {
-            for i in 0..PB {
-                let v = rows[i][j];
-                for o in 0..OB {
-                    sum[i][o] += if and { (v & w[o]).count_ones() } else { (v ^ w[o]).count_ones() };
-                }
+        let row = |i: usize| match sources[i * taps + t] {
+            NONE => none,
+            at => &x[at..][..words],
+        };
+        // Named rows of a length that the compiler knows: only then does it keep the sums in registers.
+        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+        let w = &panel[t * words * OB..].as_chunks::<OB>().0[..words];
+        if and {
+            for j in 0..words {
+                count::<true>(&mut sum, &[r0[j], r1[j], r2[j], r3[j]], &w[j]);
+            }
+        } else {
+            for j in 0..words {
+                count::<false>(&mut sum, &[r0[j], r1[j], r2[j], r3[j]], &w[j]);
             }
         }
     }
     *counts = sum;
 }
 
+#[inline(always)]
+fn count<const AND: bool>(sum: &mut [[u32; OB]; PB], x: &[u32; PB], w: &[u32; OB]) {
+    for i in 0..PB {
+        for o in 0..OB {
+            sum[i][o] += if AND { (x[i] & w[o]).count_ones() } else { (x[i] ^ w[o]).count_ones() };
+        }
+    }
+}
+
 vectorized! {
-    fn bits(
+    avx2 fn bits(
         x: &[u32],
         none: &[u32],
         sources: &[usize],

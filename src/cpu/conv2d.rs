@@ -90,30 +90,43 @@ impl Geometry {
     /// The input pixel (within all images) that tap `t` of output pixel `m` reads, or [`NONE`].
     #[inline]
     pub fn read(&self, m: usize, t: usize) -> usize {
+        self.read_at(self.output_pixel(m), t)
+    }
+
+    /// Output pixel `m` as (image, row, column).
+    #[inline]
+    pub fn output_pixel(&self, m: usize) -> [usize; 3] {
         let [p, q] = self.output;
-        let (image, row, column) = (m / (p * q), m / q % p, m % q);
-        let at = |k: usize, i: usize| {
-            (i * self.stride[k] + [t / self.kernel[1], t % self.kernel[1]][k] * self.dil[k])
-                .checked_sub(self.pad[k])
-                .filter(|v| *v < self.input[k])
-        };
-        match (at(0, row), at(1, column)) {
-            (Some(y), Some(x)) => (image * self.input[0] + y) * self.input[1] + x,
-            _ => NONE,
-        }
+        let row = m / q;
+        [row / p, row % p, m - row * q]
+    }
+
+    /// [`Geometry::read`] of an output pixel (image, row, column).
+    #[inline]
+    pub fn read_at(&self, [image, row, column]: [usize; 3], t: usize) -> usize {
+        // Wraps below 0, and is past the end then.
+        let kh = t / self.kernel[1];
+        let kw = t - kh * self.kernel[1];
+        let y = (row * self.stride[0] + kh * self.dil[0]).wrapping_sub(self.pad[0]);
+        let x = (column * self.stride[1] + kw * self.dil[1]).wrapping_sub(self.pad[1]);
+        if y < self.input[0] && x < self.input[1] { (image * self.input[0] + y) * self.input[1] + x } else { NONE }
     }
 
     /// The output pixel (within all images) whose tap `t` reads input pixel (image, y, x), or [`NONE`].
     #[inline]
     pub fn reached(&self, image: usize, y: usize, x: usize, t: usize) -> usize {
-        let at = |k: usize, i: usize| {
-            let v = (i + self.pad[k]).checked_sub([t / self.kernel[1], t % self.kernel[1]][k] * self.dil[k])?;
-            (v % self.stride[k] == 0 && v / self.stride[k] < self.output[k]).then(|| v / self.stride[k])
+        let kh = t / self.kernel[1];
+        let kw = t - kh * self.kernel[1];
+        let at = |k: usize, i: usize, tap: usize| {
+            let v = (i + self.pad[k]).wrapping_sub(tap * self.dil[k]);
+            match self.stride[k] {
+                1 => v,
+                s if v % s == 0 => v / s,
+                _ => usize::MAX,
+            }
         };
-        match (at(0, y), at(1, x)) {
-            (Some(p), Some(q)) => (image * self.output[0] + p) * self.output[1] + q,
-            _ => NONE,
-        }
+        let (p, q) = (at(0, y, kh), at(1, x, kw));
+        if p < self.output[0] && q < self.output[1] { (image * self.output[0] + p) * self.output[1] + q } else { NONE }
     }
 }
 
@@ -149,7 +162,8 @@ pub(super) fn forward(
     rows(x, panels, bias, accumulate, y, PART * op, |part, sources, places| {
         for m in part * PART..((part + 1) * PART).min(pixels) {
             places.push((m - part * PART) * op);
-            sources.extend((0..taps).map(|t| match g.read(m, t) {
+            let at = g.output_pixel(m);
+            sources.extend((0..taps).map(|t| match g.read_at(at, t) {
                 NONE => NONE,
                 pixel => pixel * cp,
             }));
@@ -295,7 +309,7 @@ pub(super) fn weight_products(
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let [p, q] = g.output;
     let splits = dims.splits.max(1) as usize;
-    for (split, part) in d_w.chunks_exact_mut(g.taps() * cp * op).enumerate().take(splits) {
+    d_w.par_chunks_exact_mut(g.taps() * cp * op).enumerate().take(splits).for_each(|(split, part)| {
         let mine: Vec<usize> = (0..dims.n as usize * p)
             .filter(|row| row % p % splits == split)
             .flat_map(|row| row * q..(row + 1) * q)
@@ -303,7 +317,7 @@ pub(super) fn weight_products(
         products((x, cp, dims.c as usize), (d_y, op, dims.o as usize), &mine, g.taps(), outside, part, |m, t| {
             g.read(m, t)
         });
-    }
+    });
 }
 
 dims! {

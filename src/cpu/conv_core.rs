@@ -62,25 +62,32 @@ fn block<L: Lanes>(
     acc: &mut [[f32; OB]; PB],
 ) {
     let mut sum = *acc;
+    let (sources, zeros) = (&sources[..PB * taps], &zeros[..depth]);
     for t in 0..taps {
-        let rows: [&[f32]; PB] = std::array::from_fn(|i| match sources[i * taps + t] {
-            NONE => &zeros[..depth],
-            at => &a[at..at + depth],
-        });
         if (0..PB).all(|i| sources[i * taps + t] == NONE) {
             continue;
         }
-        let w = &panel[t * depth * OB..][..depth * OB];
-        for (d, w) in w.chunks_exact(OB).enumerate() {
-            for i in 0..PB {
-                let x = rows[i][d];
-                for o in 0..OB {
-                    sum[i][o] = L::mul_add(x, w[o], sum[i][o]);
-                }
-            }
+        let row = |i: usize| match sources[i * taps + t] {
+            NONE => zeros,
+            at => &a[at..][..depth],
+        };
+        // Named rows of a length that the compiler knows: only then does it keep the sums in registers.
+        let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5));
+        let w = &panel[t * depth * OB..].as_chunks::<OB>().0[..depth];
+        for d in 0..depth {
+            multiply_add::<L>(&mut sum, &[r0[d], r1[d], r2[d], r3[d], r4[d], r5[d]], &w[d]);
         }
     }
     *acc = sum;
+}
+
+#[inline(always)]
+fn multiply_add<L: Lanes>(sum: &mut [[f32; OB]; PB], x: &[f32; PB], w: &[f32; OB]) {
+    for i in 0..PB {
+        for o in 0..OB {
+            sum[i][o] = L::mul_add(x[i], w[o], sum[i][o]);
+        }
+    }
 }
 
 #[inline(always)]

@@ -38,6 +38,8 @@ dims! {
         flags: u32,
         /// The place of the largest norm in `hyper`.
         clip: u32,
+        /// Place of the gradients' factor in the hyper tensor; 0 there counts as 1.
+        factor: u32,
     }
 }
 
@@ -98,10 +100,14 @@ pub fn gradient_gate(
     let squares = &squares[..d.params as usize];
     let sum = squares.iter().filter(|b| !is_bad(**b)).fold(0f32, |s, b| s + f32::from_bits(*b));
     let finite = !squares.iter().any(|b| is_bad(*b)) && !is_bad(sum.to_bits());
-    let length = if finite { sum.sqrt() } else { 0.0 };
+    let factor = match hyper[d.factor as usize] {
+        0.0 => 1.0,
+        f => f,
+    };
+    let length = if finite { factor * sum.sqrt() } else { 0.0 };
     norm[0] = if finite { length.to_bits() } else { INFINITY };
     let clip = hyper[d.clip as usize];
-    let scale = if clip > 0.0 { (clip / (length + 1e-6)).min(1.0) } else { 1.0 };
+    let scale = factor * if clip > 0.0 { (clip / (length + 1e-6)).min(1.0) } else { 1.0 };
     norm[1] = scale.to_bits();
     gate[0] = (finite && flags[..d.flags as usize].iter().all(|f| *f == 0)) as u32;
 }

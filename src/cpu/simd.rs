@@ -66,9 +66,25 @@ pub fn level() -> Level {
 }
 
 /// `vectorized!(fn name(arg: Type, ...) => body);` makes `fn name`, which calls `body::<L>(arg, ...)` compiled for the
-/// best level of this machine. `body` must be `#[inline(always)]`.
+/// best level of this machine. `body` must be `#[inline(always)]`. With `avx2 fn` the AVX2 code runs on AVX-512 machines
+/// too: for loops that the compiler only vectorises there.
 #[macro_export]
 macro_rules! vectorized {
+    (avx2 fn $name:ident($($arg:ident: $ty:ty),* $(,)?) => $body:ident) => {
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,popcnt,bmi2")]
+            fn avx2($($arg: $ty),*) {
+                $body($($arg),*)
+            }
+            match $crate::cpu::simd::level() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `level` has seen these features on this machine; AVX-512 machines have them all.
+                $crate::cpu::simd::Level::Avx512 | $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                _ => $body($($arg),*),
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) => $body:ident) => {
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) {

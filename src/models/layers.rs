@@ -5,6 +5,7 @@ use crate::ops::avg_pool2d::AvgPool2d;
 use crate::ops::batch_norm2d::BatchNorm2d;
 use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
 use crate::ops::conv2d::Conv2d;
+use crate::ops::pool::PoolWindow;
 use crate::ops::relu::Relu;
 use crate::plan::{Builder, Format, Init, ParamLayout, Shape, TensorId};
 
@@ -127,8 +128,8 @@ fn shortcut(b: &mut Builder, name: &str, x: TensorId, out: u32, stride: u32, sha
     if stride == 2 {
         // Odd sizes keep their last row and column, as the stride-2 convolution with padding 1 does.
         let odd = shape.h % 2 == 1 || shape.w % 2 == 1;
-        let pool =
-            AvgPool2d { kernel: [2; 2], stride: [2; 2], padding: [0; 2], ceil_mode: odd, count_include_pad: true };
+        let window = PoolWindow::square(2, 2, 0);
+        let pool = AvgPool2d { window: if odd { window.ceil() } else { window }, count_include_pad: true };
         s = b.apply1(pool, &format!("{name}.downsample.0"), &[s])?;
     }
     let s = conv(b, &format!("{name}.downsample.1"), s, out, K1, false)?;

@@ -7,6 +7,7 @@ use crate::config::{Binarization, ModelConfig};
 use crate::ops::binary_conv2d::InputDomain;
 use crate::ops::l2_norm::L2Norm;
 use crate::ops::max_pool2d::MaxPool2d;
+use crate::ops::pool::PoolWindow;
 use crate::plan::{Builder, Format, Init, ParamLayout, Shape, TensorId};
 
 /// Input side in pixels.
@@ -34,8 +35,8 @@ fn l2_norm(b: &mut Builder, x: TensorId) -> Result<TensorId> {
 }
 
 fn max_pool(b: &mut Builder, name: &str, x: TensorId, k: Window, ceil_mode: bool) -> Result<TensorId> {
-    let op = MaxPool2d { kernel: [k.kernel; 2], stride: [k.stride; 2], padding: [k.padding; 2], ceil_mode };
-    b.apply1(op, name, &[x])
+    let window = PoolWindow::square(k.kernel, k.stride, k.padding);
+    b.apply1(MaxPool2d(if ceil_mode { window.ceil() } else { window }), name, &[x])
 }
 
 /// VGG16's body; numbers as in torchvision's `features` (with fc6 and fc7 as 31 and 33), which is what weight files use.

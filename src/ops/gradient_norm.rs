@@ -51,7 +51,8 @@ pub struct GradientNorm {
     /// group in plan order; infinite where an element was not finite or the sum overflowed.
     pub squares: TensorId,
     /// `gradient_norm.<group>`, [`Format::Flat`] of 2 values: the norm over the group before clipping (infinite where
-    /// it is not finite), and the scale min(1, clip / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`.
+    /// it is not finite), and the scale factor * min(1, clip / (norm + 1e-6)), as PyTorch's `clip_grad_norm_`. The factor
+    /// is `hyper[GRADIENT_SCALE]` (0 counts as 1) and is in the norm, too.
     pub norm: TensorId,
     /// `gate.<group>`, [`Format::FlatU32`] of 1 value: 1 where the gradients and the checked scalars are finite.
     pub gate: TensorId,
@@ -112,7 +113,7 @@ pub fn add_gradient_norm(b: &mut Builder, group: &str, hyper: TensorId, scalars:
         let views = [b.at(*x, 0), b.at(flags, 0)];
         b.dispatch(&FLAG, &label, &d, &views, flat_groups(1, 64), Cost::default())?;
     }
-    let d = GradientGateDims { params, flags: flag_count, clip: hyper::CLIP_NORM };
+    let d = GradientGateDims { params, flags: flag_count, clip: hyper::CLIP_NORM, factor: hyper::GRADIENT_SCALE };
     let views = [b.at(squares, 0), b.at(flags, 0), b.at(hyper, 0), b.at(norm, 0), b.at(gate, 0)];
     b.dispatch(&GATE, &label, &d, &views, flat_groups(1, 64), Cost::default())?;
     b.set_gate(gate);

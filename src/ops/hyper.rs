@@ -18,7 +18,9 @@ pub const NOISE: u32 = 4;
 pub const SEED: u32 = 5;
 /// The number of the step, a u32 bit pattern.
 pub const STEP: u32 = 6;
-/// Values; those from 7 on are free.
+/// What gradients are multiplied by before anything else: 1 / number of micro-batches.
+pub const GRADIENT_SCALE: u32 = 7;
+/// Values; those from 8 on are free.
 pub const LEN: u32 = 16;
 
 /// Adds the tensor to a plan.

@@ -32,6 +32,9 @@ pub mod softmax;
 pub mod sparse_object_prior;
 pub mod sum_rows;
 pub mod upsample_nearest;
+mod variants;
+
+pub use variants::{Constants, Variants, variants};
 
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
@@ -87,26 +90,6 @@ pub static KERNELS: &[&[&Kernel]] = &[
 /// Every kernel of the product, flat.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
     KERNELS.iter().flat_map(|k| k.iter().copied())
-}
-
-/// Values of a kernel's `override` constants.
-pub type Constants = Vec<(&'static str, f64)>;
-/// A kernel with the sets of constants it is run with.
-pub type Variants = (&'static Kernel, Vec<Constants>);
-
-/// The sets of constants that the product uses, from the modules whose kernels are not run with the defaults alone.
-static VARIANTS: &[fn() -> Vec<Variants>] = &[conv2d::variants, binary_conv2d::variants];
-
-/// Every kernel with every set of `override` constants that the product uses; the empty set stands for the defaults of
-/// the shader.
-pub fn variants() -> Vec<Variants> {
-    let listed: Vec<_> = VARIANTS.iter().flat_map(|v| v()).collect();
-    kernels()
-        .map(|k| {
-            let sets = listed.iter().find(|(l, _)| l.name == k.name).map(|(_, s)| s.clone());
-            (k, sets.unwrap_or_else(|| vec![Vec::new()]))
-        })
-        .collect()
 }
 
 /// The shape of `t`, which must be a float map of the batch.

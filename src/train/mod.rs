@@ -1,9 +1,19 @@
 //! The training loop, schedules, checkpoints.
 
 mod checkpoint;
+mod feed;
 mod folder;
+mod network;
 mod schedule;
+mod summary;
+mod targets;
+mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use feed::{Scalars, feed, first_weights};
 pub use folder::RunFolder;
+pub use network::{TrainNetwork, training_plan};
 pub use schedule::Timetable;
+pub use summary::write_report;
+pub use targets::{Targets, targets, targets_of};
+pub use trainer::{Job, METRIC, Outcome, train};

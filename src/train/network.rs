@@ -3,19 +3,20 @@
 //! ```text
 //! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (spec: method 2.1)
 //! ```
-//! Segments, in order: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer,
-//! running statistics). A step runs all four; with micro-batches `forward` and `backward` run several times between.
+//! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
+//! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
 
 use crate::Result;
 use crate::config::{OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
+use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
 use crate::ops::hyper;
 use crate::ops::multibox_loss::MultiboxLoss;
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
 use crate::ops::sparse_object_prior::SparseObjectPrior;
-use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, TensorId};
+use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, Slab, TensorId};
 
 /// The tensors of a training plan that the trainer writes and reads.
 #[derive(Debug, Clone)]
@@ -32,8 +33,12 @@ pub struct TrainNetwork {
     pub hyper: TensorId,
     /// Loss terms by name; each a scalar before its weight.
     pub losses: Vec<(&'static str, TensorId)>,
-    /// What the optimizer keeps and tells.
+    /// The gradient's norm and the gate.
+    pub norm: GradientNorm,
+    /// What the optimizer keeps.
     pub optimizer: OptimizerTensors,
+    /// The slabs that its moments follow.
+    pub slabs: Vec<Slab>,
 }
 
 /// Builds the training plan for `images` at a time.
@@ -47,31 +52,21 @@ pub fn training_plan(
     Builder::build(&name, Mode::Train, limits, images, |b| {
         let p = detector.priors.len() as u32;
         let n = b.batch();
-        let hyper = b.input("hyper", Shape::vector(hyper::LEN), Format::Flat, false);
+        let hyper = hyper::hyper_input(b);
         let loc_targets = b.input("loc_targets", Shape::new(n, 1, p, 4), Format::Flat, true);
         let conf_targets = b.input("conf_targets", Shape::new(n, 1, p, 1), Format::FlatI32, true);
 
-        b.segment("clear");
-        // Parameters are made by the network below, so the clearing steps are added after it; this only fixes the order.
-        b.segment("forward");
         let network = detector.network(b)?;
         let mut losses = Vec::new();
 
-        let location = b.apply1(
-            GaussianLocation { hyper },
-            "location",
-            &[network.locations, conf_targets],
-        )?;
-        let multibox = b.apply(
-            MultiboxLoss::default(),
-            "multibox",
-            &[location, network.logits, loc_targets, conf_targets],
-        )?;
+        let location = b.apply1(GaussianLocation { hyper }, "location", &[network.locations, conf_targets])?;
+        let multibox =
+            b.apply(MultiboxLoss::default(), "multibox", &[location, network.logits, loc_targets, conf_targets])?;
         losses.push(("loc", multibox[0]));
         losses.push(("conf", multibox[1]));
         let method = config.model.method;
         if method.information_bottleneck {
-            let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)), ..Default::default() };
+            let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
             losses.push(("ib", b.apply1(op, "information_bottleneck", &network.sources)?));
         }
         let mut counts = None;
@@ -90,11 +85,13 @@ pub fn training_plan(
 
         b.segment("update");
         let kind = match config.train.optimizer {
-            OptimizerName::Adam => Optimizer::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 },
+            OptimizerName::Adam => Optimizer::ADAM,
             OptimizerName::Sgd => Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 },
         };
         let scalars: Vec<TensorId> = losses.iter().map(|(_, t)| *t).collect();
-        let optimizer = add_optimizer(b, DETECTOR, kind, hyper, &scalars)?;
+        let norm = add_gradient_norm(b, DETECTOR, hyper, &scalars)?;
+        let optimizer = add_optimizer(b, DETECTOR, kind, hyper, &norm)?;
+        let slabs = b.close_group(DETECTOR);
         b.add_deferred()?;
 
         b.segment("clear");
@@ -102,6 +99,6 @@ pub fn training_plan(
         for (_, t) in &losses {
             b.keep(*t);
         }
-        Ok(TrainNetwork { network, loc_targets, conf_targets, counts, hyper, losses, optimizer })
+        Ok(TrainNetwork { network, loc_targets, conf_targets, counts, hyper, losses, norm, optimizer, slabs })
     })
 }

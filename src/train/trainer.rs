@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Moments, VERSION};
+use super::feed::{Scalars, feed, first_weights};
 use super::network::{TrainNetwork, training_plan};
 use super::targets::{Targets, targets};
 use super::{RunFolder, Timetable};
 use crate::config::RunConfig;
-use crate::data::{Batch, Dataset, Loader, Options};
+use crate::data::{Batch, Dataset, Loader, LoaderOptions};
+use crate::detect::Detection;
 use crate::detect::decode::DecodeOptions;
 use crate::detect::matching::Matcher;
-use crate::detect::Detection;
 use crate::device::Device;
-use crate::eval::{EvalOptions, Evaluation, evaluate};
+use crate::eval::{EvalOptions, Evaluation, candidates, evaluate};
 use crate::models::Detector;
-use crate::ops::hyper;
 use crate::plan::{Executor, Plan};
 use crate::predict::{Predictor, VARIANCES};
 use crate::report::events::{Evaluated, Event, Listener, RunFinished, RunStarted, Step};
@@ -75,6 +75,9 @@ struct Trainer {
     names: Vec<String>,
 }
 
+/// What evaluations while training compute.
+pub const METRIC: &str = "mAP@0.5, every point";
+
 /// Steps measured for `--minutes`, and steps before them that do not count.
 const MEASURED: u64 = 6;
 const WARM: u64 = 3;
@@ -100,15 +103,33 @@ pub fn train(mut job: Job) -> Result<Outcome> {
     let t = &job.config.train;
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
     let (plan, net) = training_plan(&detector, &job.config, job.device.limits(), images)?;
+    let moments = moments(&plan, &net);
     let names = plan.params.iter().filter(|p| p.learned).map(|p| plan.info(p.tensor).name.clone()).collect();
     let executor = job.device.executor(Arc::new(plan))?;
     let predictor = match &job.test {
         Some(_) => Some(Predictor::new(detector.clone(), &job.device, images.min(8) as usize)?),
         None => None,
     };
-    let moments = net.optimizer.moments();
     let matcher = Arc::new(Matcher::new(&detector.priors, 0.5, VARIANCES));
     Trainer { job, detector, executor, net, moments, matcher, predictor, names }.run()
+}
+
+/// The optimizer's moments with the slabs whose layout they have.
+fn moments(plan: &Plan, net: &TrainNetwork) -> Vec<Moments> {
+    let kinds: &[&'static str] = match net.optimizer.moments.first().map(|t| plan.info(*t).name.as_str()) {
+        Some(n) if n.starts_with("adam.") => &["adam.m", "adam.v"],
+        _ => &["sgd.momentum"],
+    };
+    let mut out = Vec::new();
+    for t in &net.optimizer.moments {
+        let name = &plan.info(*t).name;
+        let kind = kinds.iter().find(|k| name.starts_with(**k));
+        let slab = net.slabs.iter().enumerate().find(|(k, _)| name.ends_with(&format!(".{k}")));
+        if let (Some(kind), Some((_, slab))) = (kind, slab) {
+            out.push((*kind, slab.clone(), *t));
+        }
+    }
+    out
 }
 
 /// Where a session stands.
@@ -131,8 +152,7 @@ impl State {
 impl Trainer {
     fn run(mut self) -> Result<Outcome> {
         let begin = Instant::now();
-        let mut state =
-            State { step: 0, steps: 0, best: None, skipped: 0, in_a_row: 0, seconds_before: 0.0, begin };
+        let mut state = State { step: 0, steps: 0, best: None, skipped: 0, in_a_row: 0, seconds_before: 0.0, begin };
         let mut resumed = None;
         self.first_weights()?;
         if self.job.resume && self.job.folder.checkpoint().is_file() {
@@ -202,7 +222,7 @@ impl Trainer {
         }
         let mut notes = self.job.train.notes.clone();
         notes.extend(loader.notes());
-        self.finished(&state, evaluation.as_ref().map(|(e, _)| e.map()), None)?;
+        self.finished(&state, evaluation.as_ref().and_then(|(e, _)| e.map), None)?;
         Ok(Outcome {
             config: self.job.config,
             step: state.step,
@@ -227,20 +247,7 @@ impl Trainer {
 
     /// First weights from the seed, then the backbone's where one is given.
     fn first_weights(&mut self) -> Result<()> {
-        let seed = self.job.config.train.seed;
-        for p in self.executor.plan().params.clone() {
-            let info = self.executor.plan().info(p.tensor).clone();
-            let first = p.initial(info.shape, seed);
-            let arrays: Vec<&[f32]> = first.iter().map(|a| a.as_slice()).collect();
-            self.executor.write(p.tensor, &p.to_engine(&info, &arrays)?)?;
-        }
-        for t in self.net.optimizer.first_state() {
-            let data = match &self.executor.plan().info(t).data {
-                Some(d) => d.to_vec(),
-                None => vec![0; (self.executor.plan().info(t).bytes() / 4) as usize],
-            };
-            self.executor.write(t, &data)?;
-        }
+        first_weights(self.executor.as_mut(), &self.net, self.job.config.train.seed)?;
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
@@ -252,12 +259,12 @@ impl Trainer {
 
     fn loader(&self, step: u64) -> Result<Loader<Targets>> {
         let c = &self.job.config;
-        let options = Options {
+        let options = LoaderOptions {
             batch: c.train.batch as usize,
             threads: c.data.threads,
             cache_mb: c.data.cache_mb,
             seed: c.train.seed as u64,
-            ..Options::default()
+            ..Default::default()
         };
         let (matcher, classes) = (self.matcher.clone(), self.detector.config.classes.len());
         let closure = move |s: &crate::data::Sample<'_>| targets(&matcher, classes, s);
@@ -302,11 +309,7 @@ impl Trainer {
             })?;
             steps
         } else {
-            return Err(Error::config(
-                "train.steps",
-                "none given",
-                "Give --steps, --epochs or --minutes.",
-            ));
+            return Err(Error::config("train.steps", "none given", "Give --steps, --epochs or --minutes."));
         };
         self.job.config.train.steps = steps;
         Ok(steps)
@@ -329,28 +332,22 @@ impl Trainer {
         let images = self.executor.plan().batch as usize;
         let parts = batch.targets.len() / images;
         let extra = table.extra(step);
-        let mut h = vec![0u32; hyper::LEN as usize];
-        h[hyper::LR as usize] = (table.lr(step) as f32).to_bits();
-        h[hyper::IB_WEIGHT as usize] = (if extra { t.ib_weight } else { 0.0 }).to_bits();
-        h[hyper::SOP_WEIGHT as usize] = (if extra { t.sop_weight } else { 0.0 }).to_bits();
-        h[hyper::CLIP_NORM as usize] = t.clip_norm.to_bits();
-        h[hyper::NOISE as usize] = t.location_noise.to_bits();
-        h[hyper::SEED as usize] = t.seed;
-        h[hyper::GRADIENT_SCALE as usize] = (1.0 / parts as f32).to_bits();
+        let mut scalars = Scalars {
+            lr: table.lr(step) as f32,
+            ib_weight: if extra { t.ib_weight } else { 0.0 },
+            sop_weight: if extra { t.sop_weight } else { 0.0 },
+            clip_norm: t.clip_norm,
+            noise: t.location_noise,
+            seed: t.seed,
+            step: 0,
+            gradient_scale: 1.0 / parts as f32,
+        };
         let one = self.detector.preprocess.floats();
         for part in 0..parts {
-            h[hyper::STEP as usize] = (step as u32).wrapping_mul(parts as u32).wrapping_add(part as u32);
-            self.executor.write(self.net.hyper, &h)?;
-            self.executor.write_f32(self.net.network.images, &batch.images[part * images * one..][..images * one])?;
+            scalars.step = (step as u32).wrapping_mul(parts as u32).wrapping_add(part as u32);
+            let pixels = &batch.images[part * images * one..][..images * one];
             let targets = &batch.targets[part * images..(part + 1) * images];
-            let loc: Vec<f32> = targets.iter().flat_map(|t| t.loc.iter().copied()).collect();
-            let conf: Vec<u32> = targets.iter().flat_map(|t| t.conf.iter().map(|c| *c as u32)).collect();
-            self.executor.write_f32(self.net.loc_targets, &loc)?;
-            self.executor.write(self.net.conf_targets, &conf)?;
-            if let Some(c) = self.net.counts {
-                let counts: Vec<u32> = targets.iter().flat_map(|t| t.counts.iter().copied()).collect();
-                self.executor.write(c, &counts)?;
-            }
+            feed(self.executor.as_mut(), &self.net, &scalars, pixels, targets)?;
             if part == 0 {
                 self.executor.run(&["clear"])?;
             }
@@ -380,15 +377,28 @@ impl Trainer {
         let mut losses = BTreeMap::new();
         for (name, tensor) in &self.net.losses {
             let weight = match *name {
-                "ib" => if extra { t.ib_weight } else { 0.0 },
-                "sop" => if extra { t.sop_weight } else { 0.0 },
+                "ib" => {
+                    if extra {
+                        t.ib_weight
+                    } else {
+                        0.0
+                    }
+                }
+                "sop" => {
+                    if extra {
+                        t.sop_weight
+                    } else {
+                        0.0
+                    }
+                }
                 _ => 1.0,
             };
             let v = self.executor.read_f32(*tensor)?[0];
             losses.insert(name.to_string(), (weight * v) as f64);
         }
         losses.insert("total".to_string(), losses.values().sum());
-        let status = self.net.optimizer.status(self.executor.as_mut())?;
+        let applied = self.executor.read(self.net.norm.gate)?[0] == 1;
+        let norm = self.executor.read_f32(self.net.norm.norm)?[0];
         let now = Instant::now();
         let images = (state.step - last.1) as f64 * batch.targets.len() as f64;
         let speed = images / (now - last.0).as_secs_f64().max(1e-9);
@@ -402,18 +412,20 @@ impl Trainer {
             losses: losses.clone(),
             images_per_second: speed,
             wait_share,
-            grad_norm: Some(status.norm as f64),
-            skipped: !status.applied,
+            grad_norm: Some(norm as f64),
+            skipped: !applied,
         };
         self.tell(Event::Step(event))?;
-        if status.applied {
+        if applied {
             state.in_a_row = 0;
             return Ok(());
         }
         state.skipped += 1;
         state.in_a_row += 1;
-        let bad: Vec<String> = losses.iter().filter(|(_, v)| !v.is_finite()).map(|(n, _)| format!("loss {n}")).collect();
-        let layers = status.squares.iter().zip(&self.names).filter(|(v, _)| !v.is_finite());
+        let bad: Vec<String> =
+            losses.iter().filter(|(_, v)| !v.is_finite()).map(|(n, _)| format!("loss {n}")).collect();
+        let squares = self.executor.read_f32(self.net.norm.squares)?;
+        let layers = squares.iter().zip(&self.names).filter(|(v, _)| !v.is_finite());
         let bad: Vec<String> = bad.into_iter().chain(layers.map(|(_, n)| format!("gradient of {n}")).take(3)).collect();
         let what = if bad.is_empty() { "the gradient's norm".to_string() } else { bad.join(", ") };
         self.tell(Event::Warning { message: format!("step {} was skipped: not finite: {what}", state.step) })?;
@@ -436,17 +448,17 @@ impl Trainer {
         let weights = collect(self.executor.as_mut())?;
         p.set(weights.clone())?;
         let found = p.dataset(test, &DecodeOptions::default(), self.job.config.data.threads, |_, _| {})?;
-        let evaluation = evaluate(test, &found, &EvalOptions::default())?;
-        let map = evaluation.map();
+        let evaluation = evaluate(test, &candidates(&found), &EvalOptions::default())?;
+        let map = evaluation.map.unwrap_or(f64::NAN);
         if state.best.is_none_or(|(b, _)| map > b) {
             state.best = Some((map, state.step));
             self.weight_file(weights, state.step).write(&self.job.folder.best())?;
         }
         self.tell(Event::Evaluated(Evaluated {
             step: state.step,
-            metric: evaluation.metric_name(),
+            metric: METRIC.to_string(),
             map,
-            per_class: evaluation.per_class(),
+            per_class: evaluation.classes.iter().map(|c| (c.name.clone(), c.ap.unwrap_or(f64::NAN))).collect(),
             seconds: clock.elapsed().as_secs_f64(),
         }))?;
         Ok(Some((evaluation, found)))
@@ -484,4 +496,3 @@ impl Trainer {
         }))
     }
 }
-

@@ -21,7 +21,7 @@ fn the_same_bytes_on_every_platform() {
     assert_eq!((hash(image.as_raw()), objects.len()), GOLDEN);
 }
 
-const GOLDEN: (u64, usize) = (907232870363191877, 7);
+const GOLDEN: (u64, usize) = (18372811285535156121, 7);
 
 #[test]
 fn a_scene_depends_on_its_index_alone() {
@@ -88,13 +88,13 @@ fn nothing_is_mostly_hidden_and_boxes_lie_inside() {
             let hidden = |p: usize| layers[i + 1..].iter().any(|above| above.1[p]);
             let area = mask.iter().filter(|m| **m).count();
             let visible = (0..mask.len()).filter(|&p| mask[p] && !hidden(p)).count();
-            assert!(visible as f32 >= 0.44 * area as f32, "scene {index}, object {i}: {visible} of {area}");
+            assert!(visible as f32 >= 0.54 * area as f32, "scene {index}, object {i}: {visible} of {area}");
         }
         crowd[layers.len()] += 1;
         scenes::annotate(&spec, index).iter().for_each(|o| counts[o.class] += 1);
     }
     assert_eq!(crowd[0], 0, "every scene has an object");
-    assert!(crowd[1..=8].iter().filter(|&&n| n > 10).count() >= 6, "the number of objects varies: {crowd:?}");
+    assert!(crowd[1..=7].iter().filter(|&&n| n > 10).count() >= 6, "the number of objects varies: {crowd:?}");
     let total: usize = counts.iter().sum();
     for (name, n) in CLASSES.iter().zip(counts) {
         let share = n as f64 / total as f64;

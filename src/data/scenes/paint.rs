@@ -10,6 +10,15 @@ use super::{Dice, sin_cos, smoothstep};
 
 type Colour = [f32; 3];
 
+/// The middle of each class's usual hues (0 red, 1/3 green, 2/3 blue). As with things of the world, colour is a hint
+/// but no proof: the families touch, and one object in ten has any colour at all.
+const HUES: [f32; super::CLASSES.len()] = [0.00, 0.56, 0.14, 0.36, 0.73, 0.87];
+
+/// A hue for an object of `class`.
+fn hue(class: usize, dice: &mut Dice) -> f32 {
+    if dice.chance(0.1) { dice.unit() } else { HUES[class] + 0.055 * (dice.unit() + dice.unit() - 1.0) }
+}
+
 /// Paints `plan` with the looks that `dice` gives.
 pub(super) fn paint(plan: &Plan, dice: &mut Dice) -> RgbImage {
     let mut canvas = Canvas { width: plan.width, height: plan.height, pixels: Vec::new() };
@@ -81,7 +90,7 @@ impl Look {
         // A colour that stands off from what is behind it; the last try is taken as it comes.
         let mut base = under;
         for _ in 0..8 {
-            base = hsv(dice.unit(), dice.range(0.35, 0.88), dice.range(0.5, 1.0));
+            base = hsv(hue(placed.shape.class, dice), dice.range(0.45, 0.88), dice.range(0.5, 1.0));
             if contrast(base, under) > 0.22 {
                 break;
             }
@@ -89,7 +98,7 @@ impl Look {
         let second = match dice.below(3) {
             0 => mix(base, [0.08, 0.08, 0.12], dice.range(0.3, 0.6)),
             1 => mix(base, [1.0, 0.98, 0.94], dice.range(0.45, 0.8)),
-            _ => hsv(dice.unit(), dice.range(0.4, 0.9), dice.range(0.5, 1.0)),
+            _ => hsv(hue(placed.shape.class, dice), dice.range(0.3, 0.9), dice.range(0.4, 1.0)),
         };
         // Texture needs room to be seen.
         let texture = match if radius > 9.0 * unit { dice.below(7) } else { 0 } {

@@ -7,17 +7,17 @@ use crate::detect::BBox;
 
 /// The share of an object's area inside the image that stays visible, at least. A placement that would hide more of
 /// anything is not made, so nothing in a picture is a class without being annotated.
-pub(super) const MIN_VISIBLE: f32 = 0.45;
+pub(super) const MIN_VISIBLE: f32 = 0.55;
 
 /// Two boxes overlap at most this much (intersection over union), so that non-maximum suppression at 0.45 can keep
 /// both.
-const MAX_IOU: f32 = 0.35;
+const MAX_IOU: f32 = 0.28;
 
 /// The share of an object's extent that may lie outside the image, each way.
 const MAX_OUTSIDE: f32 = 0.18;
 
 /// Objects' larger side as a share of the image's smaller side.
-const SIZE: [f32; 2] = [0.09, 0.52];
+const SIZE: [f32; 2] = [0.12, 0.54];
 
 /// A planned object with its distance field over the part of the image around it.
 pub(super) struct Placed {
@@ -87,7 +87,7 @@ impl Plan {
         let dice = &mut Dice::new(spec.seed, index, Stream::Plan);
         let (width, height) = (spec.width.max(MIN_SIDE) as usize, spec.height.max(MIN_SIDE) as usize);
         let clutter = clutter(dice);
-        let wanted = 1 + (clutter * 5.0 + dice.range(0.0, 3.0)) as usize;
+        let wanted = 1 + (clutter * 4.5 + dice.range(0.0, 2.5)) as usize;
         let mut plan = Plan { width, height, clutter, placed: Vec::new() };
         let mut cover = Cover { owner: vec![u8::MAX; width * height], area: Vec::new(), visible: Vec::new() };
         for _ in 0..wanted {
@@ -109,10 +109,10 @@ impl Plan {
     /// A shape of `class` somewhere; later attempts are smaller and so easier to place.
     fn candidate(&self, class: usize, attempt: u32, dice: &mut Dice) -> Placed {
         let side = self.width.min(self.height) as f32;
-        // Small things are commoner than large ones, as areas of things are in photographs.
+        // Small things are somewhat commoner than large ones.
         let u = dice.unit();
         let shrink = 1.0 - 0.05 * attempt as f32;
-        let size = SIZE[0] + (SIZE[1] - SIZE[0]) * u * (0.35 + 0.65 * u) * shrink;
+        let size = SIZE[0] + (SIZE[1] - SIZE[0]) * u * (0.7 + 0.3 * u) * shrink;
         let mut shape = Shape::random(class, 0.5 * size * side, dice);
         let e = shape.extent();
         let outside = if dice.chance(0.25) { MAX_OUTSIDE } else { 0.0 };

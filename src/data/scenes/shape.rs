@@ -34,12 +34,8 @@ enum Outline {
 impl Shape {
     /// A random shape of `class` with the given larger half-extent, centred on the origin.
     pub fn random(class: usize, radius: f32, dice: &mut Dice) -> Shape {
-        // Triangles and boxes more often stand upright, as things do; the rest turn freely.
-        let turn = match super::CLASSES[class] {
-            "box" | "triangle" if dice.chance(0.5) => dice.range(-0.04, 0.04),
-            "cross" => dice.range(-0.125, 0.125),
-            _ => dice.unit(),
-        };
+        // Most things stand upright or nearly so; one in five is turned anyhow.
+        let turn = if dice.chance(0.2) { dice.unit() } else { dice.range(-0.045, 0.045) };
         let (sin, cos) = sin_cos(turn);
         let axis = [cos, sin];
         let squeeze = dice.range(0.72, 1.0);
@@ -50,10 +46,10 @@ impl Shape {
             "disc" => Outline::Ellipse { semi },
             "ring" => Outline::Ring { semi, hole: 0.42 + 0.22 * detail },
             "star" => star(5, 0.42 + 0.12 * detail, semi, rounding * 0.6),
-            "box" => polygon(&[[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], semi, rounding, 1.0),
+            "box" => polygon(&[[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], semi, rounding),
             "triangle" => {
                 let lean = 0.3 * (detail - 0.5);
-                polygon(&[[lean, -1.0], [1.0, 0.86], [-1.0, 0.86]], semi, rounding, 1.0)
+                polygon(&[[lean, -1.0], [1.0, 0.86], [-1.0, 0.86]], semi, rounding)
             }
             _ => cross(0.26 + 0.12 * detail, semi, rounding * 0.6),
         };
@@ -116,8 +112,8 @@ impl Shape {
 }
 
 /// A polygon from corners in [-1, 1], scaled to `semi` less the rounding, so that the rounded outline has that size.
-fn polygon(unit: &[[f32; 2]], semi: [f32; 2], rounding: f32, fill: f32) -> Outline {
-    let scale = [semi[0] * fill - rounding, semi[1] * fill - rounding];
+fn polygon(unit: &[[f32; 2]], semi: [f32; 2], rounding: f32) -> Outline {
+    let scale = [semi[0] - rounding, semi[1] - rounding];
     Outline::Polygon { corners: unit.iter().map(|c| [c[0] * scale[0], c[1] * scale[1]]).collect(), rounding }
 }
 
@@ -129,7 +125,7 @@ fn star(points: usize, inner: f32, semi: [f32; 2], rounding: f32) -> Outline {
             [r * sin, -r * cos]
         })
         .collect();
-    polygon(&corners, semi, rounding, 1.0)
+    polygon(&corners, semi, rounding)
 }
 
 fn cross(arm: f32, semi: [f32; 2], rounding: f32) -> Outline {
@@ -148,7 +144,7 @@ fn cross(arm: f32, semi: [f32; 2], rounding: f32) -> Outline {
         [-1.0, -a],
         [-a, -a],
     ];
-    polygon(&corners, semi, rounding, 1.0)
+    polygon(&corners, semi, rounding)
 }
 
 fn ellipse_distance([x, y]: [f32; 2], [a, b]: [f32; 2]) -> f32 {
