@@ -6,6 +6,7 @@ mod data;
 mod detect;
 mod eval;
 mod kernel_test;
+mod models;
 mod noop;
 mod ops;
 mod report;

@@ -13,7 +13,7 @@ use crate::train::RunFolder;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Minutes of training.
-    #[arg(long, default_value_t = 3.5)]
+    #[arg(long, default_value_t = 3.0)]
     minutes: f64,
     #[command(flatten)]
     device: DeviceArgs,
