@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cli;
 mod conformance;
 mod data;
 mod detect;
@@ -12,3 +13,4 @@ mod ops;
 mod report;
 mod shaders;
 mod trace;
+mod train;
