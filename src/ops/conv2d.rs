@@ -109,7 +109,7 @@ impl Conv2d {
                 return refuse(format!("a {name} of 1 or more"), format!("{v:?}"));
             }
         }
-        if self.groups == 0 || x.c % self.groups != 0 || out % self.groups != 0 {
+        if self.groups == 0 || !x.c.is_multiple_of(self.groups) || !out.is_multiple_of(self.groups) {
             return refuse(
                 "groups that divide the channels".to_string(),
                 format!("{} groups, {} channels in, {out} out", self.groups, x.c),
