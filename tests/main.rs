@@ -8,6 +8,7 @@ mod eval;
 mod kernel_test;
 mod noop;
 mod ops;
+mod readme;
 mod report;
 mod shaders;
 mod trace;
