@@ -109,6 +109,12 @@ impl Conv2d {
                 return refuse(format!("a {name} of 1 or more"), format!("{v:?}"));
             }
         }
+        // Kernels count with 32 bits; nothing that fits a device comes near this.
+        const MOST: u32 = 1 << 16;
+        let all = [self.kernel, self.stride, self.padding, self.dilation, [x.h, x.w], [x.c, out]];
+        if let Some(v) = all.iter().flatten().find(|v| **v > MOST && **v > x.c.max(out)) {
+            return refuse(format!("sizes of at most {MOST}"), v.to_string());
+        }
         if self.groups == 0 || !x.c.is_multiple_of(self.groups) || !out.is_multiple_of(self.groups) {
             return refuse(
                 "groups that divide the channels".to_string(),
