@@ -10,6 +10,7 @@ mod kernel_test;
 mod models;
 mod noop;
 mod ops;
+mod readme;
 mod report;
 mod shaders;
 mod trace;
