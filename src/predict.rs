@@ -134,7 +134,7 @@ impl Predictor {
         let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
         let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
         let mut out = Found::default();
-        while let Some(batch) = loader.next() {
+        for batch in loader.by_ref() {
             let batch = batch?;
             for (k, decoded) in self.detect(&batch.images, &batch.sizes, options)?.into_iter().enumerate() {
                 if decoded.not_finite > 0 {
