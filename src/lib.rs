@@ -1,7 +1,35 @@
 //! autobidet trains and runs binarized object detectors through WGSL compute shaders on wgpu.
 //!
-//! Arrows between the folders go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- cli`;
-//! `detect`, `data` and `eval` know nothing of wgpu.
+//! # The map
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`plan`] | the static plan: a [`plan::Builder`] walks a network once; out come tensors, steps and memory |
+//! | [`gpu`] | everything that touches wgpu, and nothing that knows what a network is |
+//! | [`cpu`] | the CPU twins: a plain Rust function a kernel, which defines it; runs plans where there is no adapter |
+//! | [`ops`] | the operations: shapes, forward and backward steps, cost; [`ops::KERNELS`] is the kernel table |
+//! | [`models`] | networks as graphs of operations |
+//! | [`train`] | the training plan, the loop, schedules, checkpoints, run folders |
+//! | [`predict`] | from images to detections with a trained network |
+//! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
+//! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
+//! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
+//! | [`weights`], [`config`], [`device`], [`rng`] | safetensors; the one configuration; where plans run; counted random numbers |
+//! | [`cli`] | the command, a file a subcommand |
+//!
+//! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- cli`; `data`, `detect`, `eval` and
+//! `report` know nothing of wgpu.
+//!
+//! # How a training step comes about
+//!
+//! [`models::Detector`] puts a network on a builder, [`train::training_plan`] adds losses, backward pass and optimizer.
+//! The [`plan::Plan`] goes to an [`plan::Executor`] ([`gpu::GpuExecutor`] or [`cpu::CpuExecutor`], see
+//! [`device::Device`]), and [`train::train`] replays it for every batch of a [`data::Loader`], telling
+//! [`report::events::Event`]s. `examples/` has four small programs that do parts of this; `docs/architecture.md` says why
+//! it is built so.
+//!
+//! A kernel has one name everywhere. To read one from end to end: `shaders/binary_conv2d.wgsl`,
+//! [`cpu::binary_conv2d`], [`ops::binary_conv2d`], `tests/ops/binary_conv2d.rs`.
 
 pub mod cli;
 pub mod config;

@@ -109,6 +109,56 @@ fn malformed_files_are_named_and_refused() {
 }
 
 #[test]
+fn attributes_out_of_proportion_are_refused_and_neither_panic_nor_fill_the_memory() {
+    let path = Path::new("case__huge.safetensors");
+    let attempts: &[(&str, &str)] = &[
+        ("upsample_nearest", r#"{"scale": 60000}"#),
+        ("upsample_nearest", r#"{"scale": 4294967295}"#),
+        ("upsample_nearest", r#"{"scale": 0}"#),
+        ("channel_shuffle", r#"{"groups": 4294967295}"#),
+        ("channel_shuffle", r#"{"groups": 0}"#),
+        (
+            "max_pool2d",
+            r#"{"kernel": [4294967295, 1], "stride": [1, 1], "padding": [2147483647, 0], "ceil_mode": true}"#,
+        ),
+        ("max_pool2d", r#"{"kernel": [2, 2], "stride": [0, 1], "padding": [0, 0], "ceil_mode": false}"#),
+    ];
+    for (op, attrs) in attempts {
+        let bytes = file("in.x", Dtype::F32, vec![1, 2, 4, 4], &[("op", op), ("attrs", attrs), ("tolerance", "0")]);
+        let case = CaseFile::parse(path, &bytes).unwrap();
+        let prepared = (adapter(op).unwrap().prepare)(&case);
+        assert!(prepared.is_err(), "{op} {attrs}");
+    }
+    let weights = |attrs: &str| {
+        let tensors = [("in.x", vec![1usize, 2, 4, 4]), ("in.weight", vec![2, 2, 3, 3])];
+        let bytes = [vec![0u8; 4 * 32], vec![0u8; 4 * 36]];
+        let views = tensors.into_iter().zip(&bytes);
+        let views: Vec<_> = views.map(|((n, s), b)| (n, TensorView::new(Dtype::F32, s, b).unwrap())).collect();
+        let meta = [("op", "conv2d"), ("attrs", attrs), ("tolerance", "0")];
+        let meta = meta.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let case = CaseFile::parse(path, &serialize(views, Some(meta)).unwrap()).unwrap();
+        (adapter("conv2d").unwrap().prepare)(&case)
+    };
+    let attrs = |stride: &str, padding: &str, dilation: &str, groups: &str| {
+        format!(
+            r#"{{"kernel": [3, 3], "stride": {stride}, "padding": {padding}, "dilation": {dilation}, "groups": {groups}}}"#
+        )
+    };
+    assert!(weights(&attrs("[1, 1]", "[1, 1]", "[1, 1]", "1")).is_ok());
+    for bad in [
+        attrs("[0, 1]", "[1, 1]", "[1, 1]", "1"),
+        attrs("[1, 1]", "[4294967295, 4294967295]", "[1, 1]", "1"),
+        attrs("[1, 1]", "[2147483648, 1]", "[1, 1]", "1"),
+        attrs("[1, 1]", "[30000, 30000]", "[1, 1]", "1"),
+        attrs("[1, 1]", "[1, 1]", "[4294967295, 1]", "1"),
+        attrs("[1, 1]", "[1, 1]", "[0, 1]", "1"),
+        attrs("[1, 1]", "[1, 1]", "[1, 1]", "0"),
+    ] {
+        assert!(weights(&bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn the_self_test_counts_malformed_and_unknown_files_as_failed() {
     let folder = tempfile::tempdir().unwrap();
     assert!(case_files(folder.path()).unwrap_err().to_string().contains("no *.safetensors"));

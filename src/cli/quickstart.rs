@@ -12,7 +12,7 @@ use crate::config::{DataConfig, RunConfig, TrainConfig};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Minutes of training.
-    #[arg(long, default_value_t = 3.5)]
+    #[arg(long, default_value_t = 3.0)]
     minutes: f64,
     #[command(flatten)]
     device: DeviceArgs,

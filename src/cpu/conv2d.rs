@@ -121,7 +121,7 @@ impl Geometry {
             let v = (i + self.pad[k]).wrapping_sub(tap * self.dil[k]);
             match self.stride[k] {
                 1 => v,
-                s if v % s == 0 => v / s,
+                s if v.is_multiple_of(s) => v / s,
                 _ => usize::MAX,
             }
         };

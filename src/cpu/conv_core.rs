@@ -312,24 +312,29 @@ pub fn products(
                 jobs.push((t, k * per, part));
             }
         }
+        // The pixels of each tap, once for all ranges of channels.
+        let pixels: Vec<Vec<usize>> = (0..taps)
+            .into_par_iter()
+            .map(|t| {
+                let at = |m: &usize| match source(*m, t) {
+                    NONE => NONE,
+                    pixel => pixel * a_pitch,
+                };
+                tile.iter().map(at).collect()
+            })
+            .collect();
         jobs.into_par_iter().for_each(|(t, first, part)| {
             let here = part.len() / b_pitch;
             let start = if here < CB && first + here >= CB { first + here - CB } else { first };
-            let sources: Vec<usize> = tile
-                .iter()
-                .map(|m| match source(*m, t) {
-                    NONE => NONE,
-                    pixel => pixel * a_pitch + start,
-                })
-                .collect();
+            let sources = &pixels[t];
             if here >= CB {
-                products_tile(a, &sources, outside, here, &panels, columns, part, b_pitch);
+                products_tile(&a[start..], sources, outside, here, &panels, columns, part, b_pitch);
                 return;
             }
             let skip = (first - start) * b_pitch;
             let mut wide = vec![0f32; CB * b_pitch];
             wide[skip..skip + part.len()].copy_from_slice(part);
-            products_tile(a, &sources, outside, CB, &panels, columns, &mut wide, b_pitch);
+            products_tile(&a[start..], sources, outside, CB, &panels, columns, &mut wide, b_pitch);
             part.copy_from_slice(&wide[skip..skip + part.len()]);
         });
     }

@@ -1,4 +1,4 @@
-//! `tiny`: the same kind of network as SSD300 in small. 160x160, maps of 20, 10, 5 and 3 cells, about a million
+//! `tiny`: the same kind of network as SSD300 in small. 160x160, maps of 20, 10, 5 and 3 cells, about one million
 //! parameters, under 300 million multiply-accumulates an image.
 
 use super::layers::{K3S2, batch_norm, binary_block, conv, float_block, relu};
@@ -34,8 +34,8 @@ pub fn sources(b: &mut Builder, images: TensorId, binarization: Binarization) ->
     if !binary {
         x = relu(b, "body.1", x)?;
     }
-    let x = block(b, "body.2", x, 64, 2)?; // 40
-    let x = block(b, "body.3", x, 64, 1)?;
+    let x = block(b, "body.2", x, 48, 2)?; // 40
+    let x = block(b, "body.3", x, 48, 1)?;
     let x = block(b, "body.4", x, 128, 2)?; // 20
     let x = block(b, "body.5", x, 128, 1)?;
     let s0 = block(b, "body.6", x, 128, 1)?;

@@ -225,12 +225,12 @@ impl CaseFile {
         take(value).ok_or_else(|| self.wrong(format!("attribute `{key}` is {value}, expected {expected}")))
     }
 
-    /// A whole number from 0 on.
+    /// A whole number from 0 to 65,535, so that products of a few of them fit 64 bits.
     ///
     /// # Errors
     /// [`Error::Format`] when the attribute is missing or something else. So for the other kinds.
     pub fn number(&self, key: &str) -> Result<u32> {
-        self.attr(key, "a whole number", |v| v.as_u64().and_then(|v| u32::try_from(v).ok()))
+        self.attr(key, "a whole number up to 65535", small)
     }
 
     /// A number.
@@ -268,14 +268,14 @@ impl CaseFile {
         }
     }
 
-    /// Two whole numbers from 0 on.
+    /// Two whole numbers from 0 to 65,535.
     ///
     /// # Errors
     /// As [`CaseFile::number`].
     pub fn pair(&self, key: &str) -> Result<[u32; 2]> {
-        self.attr(key, "two whole numbers", |v| {
+        self.attr(key, "two whole numbers up to 65535", |v| {
             let [a, b] = v.as_array()?.as_slice() else { return None };
-            Some([u32::try_from(a.as_u64()?).ok()?, u32::try_from(b.as_u64()?).ok()?])
+            Some([small(a)?, small(b)?])
         })
     }
 
@@ -333,6 +333,10 @@ impl CaseFile {
         }
         if seen == 0 { Err("the case expects nothing: no out. or gin. tensor".to_string()) } else { Ok(worst) }
     }
+}
+
+fn small(v: &Json) -> Option<u32> {
+    v.as_u64().filter(|v| *v <= 65_535).map(|v| v as u32)
 }
 
 fn exact<T: PartialEq + std::fmt::Display>(name: &str, got: &[T], want: &[T]) -> std::result::Result<(), String> {
