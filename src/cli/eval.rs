@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::open::{DeviceArgs, dataset, not_finite, tell_notes, trained};
 use crate::config::{DataConfig, RunConfig};
-use crate::data::Dataset;
+use crate::data::{Dataset, open_annotations};
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::read_detections;
 use crate::eval::{Difficult, EvalOptions, Metric, Pixels, candidates, evaluate};
@@ -93,7 +93,10 @@ pub fn run(args: Args) -> Result<()> {
 type Found = (Arc<Dataset>, Vec<crate::eval::Candidate>);
 
 fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
-    let set = dataset(config, split, None)?;
+    let set = match config.data.path.as_str() {
+        "scenes" => dataset(config, split, None)?,
+        path => Arc::new(open_annotations(Path::new(path), split)?),
+    };
     tell_notes(&set.notes);
     let found = read_detections(file, &set)?;
     tell_notes(&found.notes);

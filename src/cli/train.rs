@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::open::{DeviceArgs, dataset, on_interrupt};
+use super::open::{DeviceArgs, dataset, on_interrupt, tell_notes};
 use super::say;
 use crate::config::{Method, ModelName, RunConfig, Schedule};
-use crate::data::Augment;
+use crate::data::{Augment, Dataset};
 use crate::device::Device;
 use crate::report::events::Listener;
 use crate::report::jsonl::JsonLog;
@@ -263,14 +263,7 @@ pub fn session(
         test.as_ref().map_or(0, |t| t.images.len()),
         train_set.classes.join(", ")
     ));
-    // Before a folder is made for it.
-    if train_set.images.len() < config.train.batch as usize {
-        return Err(Error::config(
-            "--batch",
-            format!("is {}, but there are {} training images", config.train.batch, train_set.images.len()),
-            "Give a smaller batch or more images.",
-        ));
-    }
+    trainable(&train_set, config.train.batch)?;
     let resume = matches!(start, Start::Resume(_));
     let folder = match start {
         Start::New { path, overwrite } => RunFolder::create(&path, &config, overwrite)?,
@@ -308,6 +301,26 @@ pub fn session(
     })?;
     write_report(&folder, &outcome, &train_set, test.as_deref())?;
     Ok((folder, outcome))
+}
+
+/// What the loader would find out, before a folder is made for the run.
+fn trainable(set: &Dataset, batch: u32) -> Result<()> {
+    if set.images.len() < batch as usize {
+        return Err(Error::config(
+            "--batch",
+            format!("is {batch}, but there are {} training images", set.images.len()),
+            "Give a smaller batch or more images.",
+        ));
+    }
+    if !set.images.iter().flat_map(|i| &i.objects).any(|o| o.target && !o.difficult && !o.crowd) {
+        tell_notes(&set.notes);
+        return Err(Error::data(
+            &set.root,
+            format!("split `{}` has no box that can be a target in any of its {} images", set.split, set.images.len()),
+            "Annotate objects, or choose the split that has annotations; the notes above say what was left out.",
+        ));
+    }
+    Ok(())
 }
 
 fn go_on(folder: &RunFolder) {

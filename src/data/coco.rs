@@ -119,12 +119,13 @@ fn read(path: &Path) -> Result<Instances> {
     })
 }
 
-/// Opens `json` as `split`; `name` is the split's own name, used to find the images.
+/// Opens `json` as `split`; `name` is the split's own name, used to find the images. Without `pixels` the annotations are
+/// enough, and no image is looked for.
 ///
 /// # Errors
 /// [`Error::Format`] when the json is broken or of another kind, [`Error::Data`] when nothing in it is usable or the
 /// images are not found (the folders tried are named), [`Error::Io`].
-pub(super) fn open(json: &Path, split: &str, name: &str, classes: Option<&[String]>) -> Result<Dataset> {
+pub(super) fn open(json: &Path, split: &str, name: &str, classes: Option<&[String]>, pixels: bool) -> Result<Dataset> {
     let Instances { images, annotations, categories } = read(json)?;
     let mut notes = Notes::default();
     if images.is_empty() {
@@ -179,11 +180,11 @@ pub(super) fn open(json: &Path, split: &str, name: &str, classes: Option<&[Strin
         files.push(file);
         records.push(ImageRecord { id, source: ImageSource::File(PathBuf::new()), width, height, objects: Vec::new() });
     }
-    let folder = image_folder(json, name, &files)?;
+    let folder = if pixels { image_folder(json, name, &files)? } else { PathBuf::new() };
     let mut missing = 0;
     for (record, file) in records.iter_mut().zip(&files) {
         let path = folder.join(file);
-        if !path.is_file() {
+        if pixels && !path.is_file() {
             missing += 1;
             notes.add("image file missing: skipped in training, its objects count as missed in evaluation", &record.id);
         }

@@ -44,6 +44,18 @@ pub fn open(path: &Path, split: &str) -> Result<Dataset> {
 /// # Errors
 /// As [`open`]; also when none of `classes` occurs in the data.
 pub fn open_with(path: &Path, split: &str, classes: Option<&[String]>) -> Result<Dataset> {
+    open_as(path, split, classes, true)
+}
+
+/// [`open`] for its annotations alone, as the evaluation of a file of detections needs them: the images may be missing.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_annotations(path: &Path, split: &str) -> Result<Dataset> {
+    open_as(path, split, None, false)
+}
+
+fn open_as(path: &Path, split: &str, classes: Option<&[String]>, pixels: bool) -> Result<Dataset> {
     let (root, layout) = locate(path)?;
     let (dataset, stand_in) = match layout {
         Layout::Voc => {
@@ -53,7 +65,7 @@ pub fn open_with(path: &Path, split: &str, classes: Option<&[String]>) -> Result
                 .or_else(listed)
                 .ok_or_else(|| no_split(&root, split, &have, Some(voc::ALL)))?;
             let stand_in = (wanted != [split]).then(|| wanted.join(" and "));
-            (voc::open(&root, split, &wanted, classes)?, stand_in)
+            (voc::open(&root, split, &wanted, classes, pixels)?, stand_in)
         }
         Layout::Coco(files) => {
             let have: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
@@ -68,12 +80,12 @@ pub fn open_with(path: &Path, split: &str, classes: Option<&[String]>) -> Result
             let (name, json) = &files[at];
             let plain = name.trim_end_matches(|c: char| c.is_ascii_digit());
             let same = plain == split || name == split || (split == "val" && plain == "valid");
-            (coco::open(json, split, name, classes)?, (!same).then(|| name.clone()))
+            (coco::open(json, split, name, classes, pixels)?, (!same).then(|| name.clone()))
         }
         Layout::Json => {
             let name = coco::split_name(&root);
             let same = name.trim_end_matches(|c: char| c.is_ascii_digit()) == split || name == split;
-            (coco::open(&root, split, &name, classes)?, (!same).then_some(name))
+            (coco::open(&root, split, &name, classes, pixels)?, (!same).then_some(name))
         }
     };
     let mut dataset = dataset;

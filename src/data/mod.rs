@@ -21,7 +21,7 @@ pub mod voc_write;
 mod voc_xml;
 
 pub use augment::Augment;
-pub use find::{open, open_with};
+pub use find::{open, open_annotations, open_with};
 pub use loader::{Batch, Loader, LoaderOptions, Sample};
 pub use preprocess::{Normalization, Preprocess};
 pub use types::{Dataset, ImageRecord, ImageSource, Note, Object};

@@ -63,15 +63,22 @@ pub(super) fn has_list(root: &Path, list: &str) -> bool {
 }
 
 /// Reads `lists` (names from [`splits`], or [`ALL`]) as one split called `split`. `classes` fixes the classes and
-/// their order; without it they are the union over all splits, sorted.
+/// their order; without it they are the union over all splits, sorted. Without `pixels` the annotations are enough, and no
+/// image is looked for.
 ///
 /// # Errors
 /// [`Error::Data`] when nothing usable is there, [`Error::Format`] for a broken file, [`Error::Io`].
-pub(super) fn open(root: &Path, split: &str, lists: &[String], classes: Option<&[String]>) -> Result<Dataset> {
+pub(super) fn open(
+    root: &Path,
+    split: &str,
+    lists: &[String],
+    classes: Option<&[String]>,
+    pixels: bool,
+) -> Result<Dataset> {
     let mut notes = Notes::default();
     let annotation_files = Listing::of(&root.join("Annotations"), &["xml"]);
     let image_folders: Vec<PathBuf> = ["JPEGImages", "Images", "images"].map(|d| root.join(d)).to_vec();
-    let image_folder = image_folders.iter().find(|d| d.is_dir()).ok_or_else(|| {
+    let image_folder = image_folders.iter().find(|d| d.is_dir() || !pixels).ok_or_else(|| {
         let tried: Vec<String> = image_folders.iter().map(|p| p.display().to_string()).collect();
         Error::data(
             root,
@@ -104,7 +111,9 @@ pub(super) fn open(root: &Path, split: &str, lists: &[String], classes: Option<&
     let without_image: Vec<&String> =
         found.iter().map(|(id, _)| id).filter(|id| image_files.find(id).is_none()).collect();
     half_empty(root, split, listed, &without_xml, "annotation", &annotation_files)?;
-    half_empty(root, split, listed, &without_image, "image", &image_files)?;
+    if pixels {
+        half_empty(root, split, listed, &without_image, "image", &image_files)?;
+    }
     for id in without_xml {
         notes.add("no annotation file for a listed image: left out, what it shows is not known", id);
     }
@@ -127,6 +136,7 @@ pub(super) fn open(root: &Path, split: &str, lists: &[String], classes: Option<&
                 }
                 path
             }
+            None if !pixels => image_folder.join(format!("{id}.jpg")),
             None => {
                 notes.add("image file missing: skipped in training, its objects count as missed in evaluation", id);
                 image_folder.join(format!("{id}.jpg"))

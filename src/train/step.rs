@@ -170,13 +170,19 @@ impl Trainer {
         Ok(step.saturating_sub(self.executor.read(self.net.optimizer.step)?[0] as u64))
     }
 
-    /// What is not finite in the last step: loss terms, and the first layers' gradients.
+    /// What is not finite in the last step: loss terms, and gradients. What is not finite spreads from a layer to all
+    /// before it, so the last parameter of the network's order is the one to look at.
     fn not_finite(&mut self, losses: &BTreeMap<String, f64>) -> Result<String> {
         let terms = losses.iter().filter(|(n, v)| !v.is_finite() && *n != "total").map(|(n, _)| format!("loss {n}"));
         let mut bad: Vec<String> = terms.collect();
         let squares = self.executor.read_f32(self.net.norm.squares)?;
-        let layers = squares.iter().zip(&self.names).filter(|(v, _)| !v.is_finite());
-        bad.extend(layers.map(|(_, n)| format!("gradient of {n}")).take(3));
+        let layers: Vec<&String> =
+            squares.iter().zip(&self.names).filter(|(v, _)| !v.is_finite()).map(|(_, n)| n).collect();
+        match layers.as_slice() {
+            [] => {}
+            [one] => bad.push(format!("gradient of {one}")),
+            [before @ .., last] => bad.push(format!("gradient of {last} and of {} parameters before it", before.len())),
+        }
         Ok(if bad.is_empty() { "the gradient's norm".to_string() } else { bad.join(", ") })
     }
 }

@@ -31,7 +31,7 @@ fn a_wrong_device_is_named_everywhere() {
         &["train", "--data", "scenes", "--steps", "1", "--out", arg(&out)][..],
         &["eval", "--weights", arg(run), "--data", "scenes", "--scenes-test", "1"],
         &["detect", "--weights", arg(run), arg(&image), "--out", arg(&out)],
-        &["trace", "tiny"],
+        &["trace"],
         &["bench", "kernels"],
         &["--minutes", "1"],
     ] {
@@ -41,7 +41,7 @@ fn a_wrong_device_is_named_everywhere() {
         super::is_failure(&p, 1, &["device no such thing: ", "--device cpu"]);
     }
     assert!(!out.exists() && !dir.path().join("runs").exists(), "nothing is made before the device is there");
-    fails(&["trace", "tiny", "--device", " "], 2, &["--device: is empty"]);
+    fails(&["trace", "--device", " "], 2, &["--device: is empty"]);
 }
 
 #[test]

@@ -94,9 +94,11 @@ fn what_stays_not_finite_ends_the_run_with_the_layers_name() {
     Session { interrupt_at: Some(1), ..Default::default() }.run(dir.path(), &c).err().unwrap();
     let folder = RunFolder(dir.path().into());
     let mut file = WeightFile::read(&folder.checkpoint()).unwrap();
-    file.tensors.get_mut("weight/conf.1.bias").unwrap().words.fill(3e38f32.to_bits());
-    let w = file.tensors.get_mut("weight/conf.1.weight").unwrap();
-    w.words.fill(3e38f32.to_bits());
+    for (name, value) in
+        [("weight/conf.1.weight", 3e38f32), ("weight/loc.0.bias", f32::NAN), ("weight/loc.1.bias", f32::NAN)]
+    {
+        file.tensors.get_mut(name).unwrap().words.fill(value.to_bits());
+    }
     file.write(&folder.checkpoint()).unwrap();
     let poisoned = std::fs::read(folder.checkpoint()).unwrap();
 
@@ -104,7 +106,14 @@ fn what_stays_not_finite_ends_the_run_with_the_layers_name() {
     let error = session.run(dir.path(), &RunFolder::open(dir.path()).unwrap().1).err().unwrap();
     let text = error.to_string();
     assert!(matches!(error, Error::Diverged { step: 3, .. }), "{text}");
-    for part in ["3 steps in a row", "loss conf", "gradient of", "last good checkpoint is kept in", "lower --lr"] {
+    for part in [
+        "3 steps in a row",
+        "loss loc",
+        "gradient of",
+        "parameters before it",
+        "last good checkpoint is kept in",
+        "lower --lr",
+    ] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
     let warnings = session.warnings();
