@@ -274,7 +274,7 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
 }
 
 /// d_latent += alpha_o g + sign(W)/n * sum over the filter of g sign(W), g being the gradient of the binary weights
-/// (spec: binarization, section 1); with `scaled` 0 just g. sign(0) is 0 in the second term.
+/// (docs/method.md, section 1); with `scaled` 0 just g. sign(0) is 0 in the second term.
 pub fn binary_weight_d_latent(
     dims: &BinaryWeightDims,
     latent: &[f32],
