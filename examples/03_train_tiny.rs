@@ -45,6 +45,7 @@ fn main() -> autobidet::Result<()> {
     // Made anew each time (`true`); what is not a file of a run is left alone.
     let folder = RunFolder::create(&path, &config, true)?;
     let outcome = train(Job {
+        pause_after: None,
         folder: folder.clone(),
         config,
         device,

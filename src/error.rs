@@ -163,9 +163,11 @@ fn remedy_of(e: &std::io::Error) -> &'static str {
     match e.kind() {
         K::NotFound => ". Check the path; relative paths start at the current folder",
         K::PermissionDenied => ". Check who owns it and its permissions",
-        K::StorageFull | K::QuotaExceeded => {
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
             ". The disk is full: free some space or choose another --out; what was saved before is whole"
         }
+        K::IsADirectory => ". It is a folder, expected a file",
+        K::NotADirectory => ". A part of the path is a file, expected a folder",
         K::AlreadyExists => ". Choose another name",
         _ => "",
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Loader, LoaderOptions};
+use crate::data::{Dataset, Loader, LoaderOptions, Note};
 use crate::detect::codec::decode_boxes;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
@@ -35,6 +35,17 @@ pub struct Raw {
     pub locations: Vec<f32>,
     /// `[n][priors][classes + 1]`.
     pub logits: Vec<f32>,
+}
+
+/// What a network found in a data set.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// Detections of each image, in its annotations' coordinates. Those that are not finite are left out.
+    pub detections: Vec<Vec<Detection>>,
+    /// Images for which the network gave values that are not finite, by id.
+    pub not_finite: Vec<String>,
+    /// What was met while decoding the images.
+    pub notes: Vec<Note>,
 }
 
 impl Predictor {
@@ -111,37 +122,32 @@ impl Predictor {
             .collect()
     }
 
-    /// Detections of a whole data set, in its annotations' coordinates. `progress` is told images done and images.
-    ///
-    /// # Errors
-    /// Besides the device's: a network that gives values that are not finite.
+    /// Detections of a whole data set. `progress` is told images done and images after every batch; its error ends the
+    /// work.
     pub fn dataset(
         &mut self,
         data: &Arc<Dataset>,
         options: &DecodeOptions,
         threads: usize,
-        mut progress: impl FnMut(usize, usize),
-    ) -> Result<Vec<Vec<Detection>>> {
+        mut progress: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Found> {
         let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
-        let loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
-        let mut out = Vec::with_capacity(data.images.len());
-        for batch in loader {
+        let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
+        let mut out = Found::default();
+        for batch in loader.by_ref() {
             let batch = batch?;
             for (k, decoded) in self.detect(&batch.images, &batch.sizes, options)?.into_iter().enumerate() {
                 if decoded.not_finite > 0 {
-                    return Err(Error::Diverged {
-                        step: 0,
-                        problem: format!("the network gives values that are not finite for image {}", batch.ids[k]),
-                        remedy: "These weights are not usable; take an earlier checkpoint.".to_string(),
-                    });
+                    out.not_finite.push(batch.ids[k].clone());
                 }
                 let o = data.origin;
                 let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
                 let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
-                out.push(if batch.readable[k] { found.collect() } else { Vec::new() });
+                out.detections.push(if batch.readable[k] { found.collect() } else { Vec::new() });
             }
-            progress(out.len(), data.images.len());
+            progress(out.detections.len(), data.images.len())?;
         }
+        out.notes = loader.notes();
         Ok(out)
     }
 }

@@ -1,14 +1,17 @@
 //! All integration tests in one binary, so that the crate links once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cli;
 mod conformance;
 mod data;
 mod detect;
 mod eval;
 mod kernel_test;
+mod models;
 mod noop;
 mod ops;
 mod readme;
 mod report;
 mod shaders;
 mod trace;
+mod train;

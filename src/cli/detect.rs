@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::open::{DeviceArgs, bar, trained};
+use super::open::{DeviceArgs, bar, not_finite, trained};
 use super::say;
 use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Find objects in images and draw them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folder or weight file.
+    /// Run folder (its best weights are used; name RUN/last.safetensors for the last ones) or weight file.
     #[arg(long, value_name = "RUN|FILE")]
     weights: PathBuf,
     /// Images, or folders of images.
@@ -29,7 +29,7 @@ pub struct Args {
     /// Lowest score that is shown.
     #[arg(long, default_value_t = 0.3)]
     score: f32,
-    /// File for all detections, as COCO results with the label.
+    /// File for all detections, as COCO results with the label; an image's id is the name of its picture in --out.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -43,6 +43,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let (detector, file) = trained(&args.weights)?;
     let files = list(&args.images)?;
+    let inputs: HashSet<PathBuf> = files.iter().filter_map(|f| std::fs::canonicalize(f).ok()).collect();
     let device = args.device.open()?;
     let mut predictor = Predictor::new(detector, &device, 1)?;
     predictor.load(&file)?;
@@ -58,6 +59,7 @@ pub fn run(args: Args) -> Result<()> {
             Ok(d) => d.image,
             Err(e) if files.len() > 1 => {
                 progress.suspend(|| say(format!("note: {e}")));
+                progress.inc(1);
                 failed += 1;
                 continue;
             }
@@ -65,6 +67,9 @@ pub fn run(args: Args) -> Result<()> {
         };
         let input = predictor.detector.preprocess.eval(&image);
         let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
+        if found.not_finite > 0 {
+            return Err(not_finite(&file, &path.display().to_string()));
+        }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
         let boxes: Vec<LabelledBox> = found
             .detections
@@ -73,14 +78,22 @@ pub fn run(args: Args) -> Result<()> {
             .collect();
         let mut drawn = image;
         draw_boxes(&mut drawn, &boxes, Stroke::Solid);
-        let target = free_name(&args.out, &stem, &mut taken);
+        let name = free_name(&stem, &mut taken);
+        let target = args.out.join(format!("{name}.png"));
+        if std::fs::canonicalize(&target).is_ok_and(|t| inputs.contains(&t)) {
+            return Err(Error::config(
+                "--out",
+                format!("{} is one of the images to look at, and would be replaced", target.display()),
+                "Choose another folder.",
+            ));
+        }
         let mut png = std::io::Cursor::new(Vec::new());
         drawn
             .write_to(&mut png, image::ImageFormat::Png)
             .map_err(|e| Error::format(&target, format!("cannot be written: {e}"), "This is a mistake of ours."))?;
         write_atomically(&target, png.get_ref())?;
         shown += found.detections.len();
-        rows.extend(found.detections.into_iter().map(|d| (stem.clone(), d)));
+        rows.extend(found.detections.into_iter().map(|d| (name.clone(), d)));
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -103,16 +116,17 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// `<stem>.png`, or `<stem>-2.png` and so on where another input of this call has the same stem.
-fn free_name(out: &Path, stem: &str, taken: &mut HashSet<String>) -> PathBuf {
+/// The stem, or `<stem>-2` and so on where another input of this call has that name. Letter case does not tell names
+/// apart, because it does not on every file system.
+fn free_name(stem: &str, taken: &mut HashSet<String>) -> String {
     let mut name = stem.to_string();
     for i in 2.. {
-        if taken.insert(name.clone()) {
+        if taken.insert(name.to_lowercase()) {
             break;
         }
         name = format!("{stem}-{i}");
     }
-    out.join(format!("{name}.png"))
+    name
 }
 
 /// The images named, and those in the folders named, sorted.

@@ -3,26 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::open::{DeviceArgs, dataset, tell_notes, trained};
-use super::say;
+use super::open::{DeviceArgs, dataset, not_finite, tell_notes, trained};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::Dataset;
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::read_detections;
 use crate::eval::{Difficult, EvalOptions, Metric, Pixels, candidates, evaluate};
 use crate::predict::Predictor;
+use crate::train::RunFolder;
 use crate::{Error, Result};
 
 /// Measure a detector, or a file of detections, on annotated images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Run folder or weight file.
+    /// Run folder (its best weights are measured; name RUN/last.safetensors for the last ones) or weight file.
     #[arg(long, value_name = "RUN|FILE", conflicts_with = "detections", required_unless_present = "detections")]
     weights: Option<PathBuf>,
     /// Detections instead of a detector: a COCO results file, or a folder of devkit files (*_<class>.txt).
     #[arg(long, value_name = "FILE|DIR")]
     detections: Option<PathBuf>,
-    /// Annotated images: a VOC folder, a COCO json or its folder, or `scenes`.
+    /// Annotated images: a VOC folder, a COCO json or its folder, or `scenes`. Without: a run folder's own data.
     #[arg(long, value_name = "DIR|FILE|scenes")]
     data: Option<String>,
     /// COCO annotations for --detections.
@@ -44,8 +44,8 @@ pub struct Args {
     #[arg(long, default_value = "ignore")]
     difficult: String,
     /// Images of the embedded set.
-    #[arg(long, default_value_t = 200)]
-    scenes_test: u64,
+    #[arg(long)]
+    scenes_test: Option<u64>,
     /// Images at a time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
@@ -65,17 +65,17 @@ pub fn run(args: Args) -> Result<()> {
         difficult: args.difficult.parse::<Difficult>()?,
     };
     options.check()?;
-    let path = match (&args.data, &args.ground_truth) {
-        (Some(d), _) => d.clone(),
-        (None, Some(g)) => g.display().to_string(),
-        (None, None) => {
+    let mut data = match (&args.data, &args.ground_truth, &args.weights) {
+        (Some(d), _, _) => DataConfig { path: d.clone(), ..Default::default() },
+        (None, Some(g), _) => DataConfig { path: g.display().to_string(), ..Default::default() },
+        (None, None, Some(run)) if run.is_dir() => RunFolder::open(run)?.1.data,
+        (None, None, _) => {
             return Err(Error::config("--data", "is missing", "Give --data, or --ground-truth with --detections."));
         }
     };
-    let config = RunConfig {
-        data: DataConfig { path, scenes_test: args.scenes_test, ..Default::default() },
-        ..Default::default()
-    };
+    data.scenes_test = args.scenes_test.unwrap_or(data.scenes_test);
+    let config = RunConfig { data, ..Default::default() };
+    config.check()?;
     let (set, found) = match (&args.detections, &args.weights) {
         (Some(file), _) => from_files(file, &config, &args.split)?,
         (None, Some(w)) => from_detector(w, &config, &args)?,
@@ -94,23 +94,28 @@ type Found = (Arc<Dataset>, Vec<crate::eval::Candidate>);
 
 fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
     let set = dataset(config, split, None)?;
-    tell_notes(&set);
+    tell_notes(&set.notes);
     let found = read_detections(file, &set)?;
-    for n in &found.notes {
-        say(format!("note: {} ({}x: {})", n.what, n.count, n.examples.join(", ")));
-    }
+    tell_notes(&found.notes);
     Ok((set, found.found))
 }
 
 fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Found> {
     let (detector, file) = trained(weights)?;
     let set = dataset(config, &args.split, Some(&detector.config.classes))?;
-    tell_notes(&set);
+    tell_notes(&set.notes);
     let device = args.device.open()?;
     let mut predictor = Predictor::new(detector, &device, args.batch as usize)?;
     predictor.load(&file)?;
     let bar = super::open::bar(set.images.len() as u64, "images");
-    let found = predictor.dataset(&set, &DecodeOptions::default(), 0, |done, _| bar.set_position(done as u64))?;
+    let found = predictor.dataset(&set, &DecodeOptions::default(), 0, |done, _| {
+        bar.set_position(done as u64);
+        Ok(())
+    })?;
     bar.finish_and_clear();
-    Ok((set, candidates(&found)))
+    tell_notes(&found.notes);
+    match found.not_finite.first() {
+        Some(image) => Err(not_finite(&file, image)),
+        None => Ok((set, candidates(&found.detections))),
+    }
 }

@@ -44,9 +44,13 @@ pub fn run(args: Args) -> Result<()> {
             classes: (1..=args.classes).map(|i| format!("class{i}")).collect(),
             ..Default::default()
         },
-        Err(e) => {
+        Err(_) => {
             if !Path::new(&args.model).exists() {
-                return Err(e);
+                return Err(Error::config(
+                    "MODEL|FILE",
+                    format!("{:?} is neither a model nor a file", args.model),
+                    "Give tiny, ssd300-vgg16, a run folder or a weight file.",
+                ));
             }
             trained(&PathBuf::from(&args.model))?.0.config
         }

@@ -22,7 +22,14 @@ use crate::{Error, Result};
 /// Without a command: trains a small binarized detector on drawn scenes for a few minutes, evaluates it, and leaves a
 /// report with pictures in runs/quickstart-<n>.
 #[derive(Debug, Parser)]
-#[command(name = "autobidet", version, about, max_term_width = 110, disable_help_subcommand = true)]
+#[command(
+    name = "autobidet",
+    version,
+    about,
+    max_term_width = 110,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -54,8 +61,27 @@ enum Command {
     Bench(bench::Args),
 }
 
+/// Ends the program when what it prints has no reader any more (`autobidet info tiny | head`) or nowhere to go. The standard
+/// library's print macros panic then.
+fn end_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        match said.strip_prefix("failed printing to ") {
+            Some(why) if why.contains("Broken pipe") || why.contains("os error 32") => std::process::exit(0),
+            Some(why) => {
+                use std::io::Write;
+                let _ = writeln!(std::io::stderr(), "error: cannot print to {why}");
+                std::process::exit(1)
+            }
+            None => usual(panic),
+        }
+    }));
+}
+
 /// Runs the program with the process's arguments; the value is its exit code.
 pub fn run() -> u8 {
+    end_with_the_reader();
     let cli = Cli::parse();
     let result: Result<()> = match cli.command {
         None => quickstart::run(cli.quickstart),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::say;
 use crate::config::{ModelConfig, RunConfig};
 use crate::data::scenes::{self, SceneSpec};
-use crate::data::{self, Dataset};
+use crate::data::{self, Dataset, Note};
 use crate::device::Device;
 use crate::gpu::{DeviceChoice, LimitsChoice};
 use crate::models::{Detector, tiny};
+use crate::plan::{Builder, Mode, PlanLimits};
 use crate::train::RunFolder;
-use crate::weights::WeightFile;
+use crate::weights::{WeightFile, compare};
 use crate::{Error, Result};
 
 /// `--device` and `--limits`, the same everywhere.
@@ -76,16 +77,19 @@ pub fn dataset(config: &RunConfig, split: &str, classes: Option<&[String]>) -> R
     Ok(Arc::new(data::open_with(Path::new(&d.path), split, classes)?))
 }
 
-/// Says what was met in a data set.
-pub fn tell_notes(set: &Dataset) {
-    for n in &set.notes {
-        let more = if n.count > n.examples.len() { ", ..." } else { "" };
-        say(format!("note: {} ({}x: {}{more})", n.what, n.count, n.examples.join(", ")));
+/// Says what was met in data.
+pub fn tell_notes(notes: &[Note]) {
+    for n in notes {
+        say(format!("note: {n}"));
     }
 }
 
 /// A trained detector: its configuration and weights, from a run folder (its best weights, or the last where there are
 /// no best) or from a weight file that a run wrote.
+///
+/// # Errors
+/// No weights yet, a damaged file, a file that does not say which network it is for, or whose tensors are not those of
+/// the network and the classes that it names.
 pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
     let file: PathBuf = if path.is_dir() {
         let (folder, _) = RunFolder::open(path)?;
@@ -109,7 +113,19 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
     if config.classes.is_empty() {
         return Err(Error::format(&file, "names no classes", remedy));
     }
-    Ok((Detector::new(&config)?, weights))
+    let detector = Detector::new(&config)?;
+    let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
+    compare(&plan, &weights, true)?;
+    Ok((detector, weights))
+}
+
+/// Weights that give values that are not finite for an image.
+pub fn not_finite(weights: &WeightFile, image: &str) -> Error {
+    Error::format(
+        &weights.path,
+        format!("gives values that are not finite for image {image}"),
+        "These weights are of no use; take those of an earlier checkpoint, or train with a lower --lr.",
+    )
 }
 
 /// Sets a flag on Ctrl-C; the second one ends the process at once.

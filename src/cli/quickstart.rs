@@ -1,19 +1,18 @@
 //! `autobidet` without a command: the main job in a few minutes.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::open::{DeviceArgs, on_interrupt};
 use super::say;
-use super::train::{session, summary};
+use super::train::{Start, session, summary};
 use crate::Result;
 use crate::config::{DataConfig, RunConfig, TrainConfig};
-use crate::train::RunFolder;
 
 /// The main job in a few minutes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Minutes of training.
-    #[arg(long, default_value_t = 3.5)]
+    #[arg(long, default_value_t = 3.0)]
     minutes: f64,
     #[command(flatten)]
     device: DeviceArgs,
@@ -29,8 +28,8 @@ pub fn run(args: Args) -> Result<()> {
     config.check()?;
     say("autobidet: training a binarized detector on drawn scenes (your own data: `autobidet train --help`)");
     let device = args.device.open()?;
-    let folder = RunFolder::numbered(Path::new("runs"), "quickstart", &config)?;
-    let outcome = session(folder.clone(), config, device, false, on_interrupt()?)?;
+    let start = Start::Numbered { parent: PathBuf::from("runs"), base: "quickstart" };
+    let (folder, outcome) = session(start, config, device, None, on_interrupt()?)?;
     summary(&folder, &outcome);
     println!("next     autobidet detect --weights {} IMAGE --out found", folder.0.display());
     Ok(())

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::open::SCENE_SEED;
 use super::say;
-use crate::Result;
 use crate::data::VocWriter;
 use crate::data::scenes::{self, SceneSpec};
+use crate::{Error, Result};
 
 /// Write the embedded data set as a VOC folder.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,12 @@ pub struct Args {
 
 /// Writes them.
 pub fn run(args: Args) -> Result<()> {
+    for (key, n) in [("--train", args.train), ("--test", args.test)] {
+        if n > scenes::TEST_START {
+            let problem = format!("is {n}, there are {} scenes a split", scenes::TEST_START);
+            return Err(Error::config(key, problem, "Give a smaller number."));
+        }
+    }
     let spec = SceneSpec { seed: args.seed, width: args.size, height: args.size };
     let classes: Vec<String> = scenes::CLASSES.iter().map(|c| c.to_string()).collect();
     let mut writer = VocWriter::create(&args.out, &classes)?;

@@ -1,10 +1,10 @@
 //! `autobidet train`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::open::{DeviceArgs, dataset, on_interrupt, tell_notes};
+use super::open::{DeviceArgs, dataset, on_interrupt};
 use super::say;
 use crate::config::{Method, ModelName, RunConfig, Schedule};
 use crate::data::Augment;
@@ -16,10 +16,32 @@ use crate::report::tensorboard::TensorBoard;
 use crate::train::{Checkpoint, Job, Outcome, RunFolder, train, write_report};
 use crate::{Error, Result};
 
+/// Settings that belong to a run from its beginning, and cannot change when it is resumed.
+const FIXED: [&str; 13] = [
+    "out",
+    "model",
+    "method",
+    "config",
+    "overwrite",
+    "batch",
+    "micro_batch",
+    "lr",
+    "seed",
+    "schedule",
+    "augment",
+    "backbone",
+    "train_split",
+];
+
 /// Train a detector on a VOC folder, a COCO json, or the embedded scenes.
+///
+/// RUN/config.toml holds every setting, checkpoint.safetensors the whole state, last.safetensors and best.safetensors
+/// weights alone, log.jsonl and events.out.tfevents.* the course, report.html the report. A run that was stopped (Ctrl-C, a
+/// kill, --pause-after) and is resumed gives, bit for bit, what it would have given without the stop. A larger --epochs or
+/// --steps with --resume makes the run longer: the schedule is made anew for the new total.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A VOC folder, a COCO json or its folder, or `scenes`.
+    /// A VOC folder, a COCO json or its folder, or `scenes`. With --resume: where the data are now.
     #[arg(long, value_name = "DIR|FILE|scenes")]
     data: Option<String>,
     /// Network: tiny or ssd300-vgg16.
@@ -32,8 +54,11 @@ pub struct Args {
     #[arg(long, value_name = "RUN", required_unless_present = "resume")]
     out: Option<PathBuf>,
     /// Go on with this run, from its last checkpoint (or from its configuration, if it has none).
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "data", "model", "method", "config", "overwrite"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = FIXED)]
     resume: Option<PathBuf>,
+    /// End this session, saved, when the run has done so many epochs; --resume goes on as planned.
+    #[arg(long, value_name = "EPOCHS")]
+    pause_after: Option<f64>,
     /// Replace the run in --out.
     #[arg(long)]
     overwrite: bool,
@@ -43,7 +68,7 @@ pub struct Args {
     /// Optimizer steps. With --resume: the new total.
     #[arg(long, group = "length")]
     steps: Option<u64>,
-    /// Time budget: the first steps are measured, then the number of steps is fixed.
+    /// Time budget: the first steps are measured, then the number of steps is fixed. With --resume: from now on.
     #[arg(long, group = "length")]
     minutes: Option<f64>,
     /// Images a step.
@@ -58,8 +83,8 @@ pub struct Args {
     /// Seed of first weights, data order, augmentation and noise.
     #[arg(long)]
     seed: Option<u32>,
-    /// Schedule: auto, short or paper.
-    #[arg(long, value_parser = ["auto", "short", "paper"])]
+    /// Schedule: auto (short under 20,000 steps, else paper), short (warm-up and cosine), paper (drops by ten), constant.
+    #[arg(long, value_parser = ["auto", "short", "paper", "constant"])]
     schedule: Option<String>,
     /// Augmentation: light, ssd or none.
     #[arg(long, value_parser = ["light", "ssd", "none"])]
@@ -76,6 +101,9 @@ pub struct Args {
     /// Steps between evaluations.
     #[arg(long)]
     eval_every: Option<u64>,
+    /// Threads that decode and augment; 0: as many as cores. Never changes results.
+    #[arg(long)]
+    threads: Option<usize>,
     /// A TOML file with any setting; flags go first. Every run folder's config.toml is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -111,6 +139,7 @@ impl Args {
             c.train.schedule = match s.as_str() {
                 "short" => Schedule::Short,
                 "paper" => Schedule::Paper,
+                "constant" => Schedule::Constant,
                 _ => Schedule::Auto,
             };
         }
@@ -126,7 +155,12 @@ impl Args {
             train_split => c.data.train,
             test_split => c.data.test,
             eval_every => c.train.eval_every,
+            threads => c.data.threads,
         }
+        if c.data.path != "scenes" {
+            absolute(&mut c.data.path);
+        }
+        absolute(&mut c.model.backbone);
         self.length(&mut c);
         let t = &c.train;
         if t.steps == 0 && t.epochs == 0.0 && t.minutes == 0.0 {
@@ -147,45 +181,81 @@ impl Args {
     }
 }
 
+/// Makes a path absolute; an empty one stays empty, and so does one in a folder whose name is no text.
+fn absolute(path: &mut String) {
+    if let Some(full) = std::path::absolute(&*path).ok().and_then(|p| p.to_str().map(str::to_string)) {
+        *path = full;
+    }
+}
+
+/// Where a session begins.
+pub enum Start {
+    /// A new run in this folder, in the place of the one that is there if `overwrite`.
+    New {
+        /// The folder.
+        path: PathBuf,
+        /// Whether a run there is replaced.
+        overwrite: bool,
+    },
+    /// A new run in the first free folder `<base>-<n>`.
+    Numbered {
+        /// The folder that holds them.
+        parent: PathBuf,
+        /// Their name.
+        base: &'static str,
+    },
+    /// The run in this folder goes on.
+    Resume(RunFolder),
+}
+
 /// Trains.
 pub fn run(args: Args) -> Result<()> {
-    let (folder, config, resume) = match &args.resume {
+    if args.pause_after.is_some_and(|e| e.is_nan() || e <= 0.0) {
+        return Err(Error::config("--pause-after", "is not a number of epochs", "Give a number over 0."));
+    }
+    let (start, config) = match &args.resume {
         Some(path) => {
             let (folder, mut config) = RunFolder::open(path)?;
             args.length(&mut config);
+            if let Some(d) = &args.data {
+                config.data.path = d.clone();
+                if d != "scenes" {
+                    absolute(&mut config.data.path);
+                }
+            }
+            config.data.test = args.test_split.clone().unwrap_or(config.data.test);
+            config.data.threads = args.threads.unwrap_or(config.data.threads);
+            config.train.eval_every = args.eval_every.unwrap_or(config.train.eval_every);
             config.check()?;
-            (folder, config, true)
+            (Start::Resume(folder), config)
         }
         None => {
             let config = args.config()?;
-            let out = args.out.as_deref().unwrap_or(Path::new("run"));
-            (RunFolder::create(out, &config, args.overwrite)?, config, false)
+            let path = args.out.clone().unwrap_or_else(|| PathBuf::from("run"));
+            RunFolder::vacant(&path, args.overwrite)?;
+            (Start::New { path, overwrite: args.overwrite }, config)
         }
     };
     let device = args.device.open()?;
-    let outcome = session(folder.clone(), config, device, resume, on_interrupt()?)?;
+    let (folder, outcome) = session(start, config, device, args.pause_after, on_interrupt()?)?;
     summary(&folder, &outcome);
     Ok(())
 }
 
-/// Loads the data, trains, and writes the report.
+/// Loads the data, makes or opens the folder, trains, and writes the report.
 pub fn session(
-    folder: RunFolder,
+    start: Start,
     config: RunConfig,
     device: Device,
-    resume: bool,
+    pause_after: Option<f64>,
     stop: Arc<AtomicBool>,
-) -> Result<Outcome> {
+) -> Result<(RunFolder, Outcome)> {
     let classes = (!config.model.classes.is_empty()).then(|| config.model.classes.clone());
     let train_set = dataset(&config, &config.data.train, classes.as_deref())?;
-    tell_notes(&train_set);
     let test = match config.data.test.as_str() {
         "" => None,
         split => Some(dataset(&config, split, Some(&train_set.classes))?),
     };
-    if let Some(t) = &test {
-        tell_notes(t);
-    }
     say(format!(
         "data: {} ({} training images, {} test images, classes {})",
         train_set.name,
@@ -193,6 +263,21 @@ pub fn session(
         test.as_ref().map_or(0, |t| t.images.len()),
         train_set.classes.join(", ")
     ));
+    // Before a folder is made for it.
+    if train_set.images.len() < config.train.batch as usize {
+        return Err(Error::config(
+            "--batch",
+            format!("is {}, but there are {} training images", config.train.batch, train_set.images.len()),
+            "Give a smaller batch or more images.",
+        ));
+    }
+    let resume = matches!(start, Start::Resume(_));
+    let folder = match start {
+        Start::New { path, overwrite } => RunFolder::create(&path, &config, overwrite)?,
+        Start::Numbered { parent, base } => RunFolder::numbered(&parent, base, &config)?,
+        Start::Resume(folder) => folder,
+    };
+    let _lock = folder.lock()?;
     let log: Box<dyn Listener> = match resume && folder.log().is_file() {
         true => {
             let step = match folder.checkpoint().is_file() {
@@ -212,12 +297,21 @@ pub fn session(
         train: train_set.clone(),
         test: test.clone(),
         resume,
+        pause_after,
         stop,
         listeners,
     };
-    let outcome = train(job)?;
+    let outcome = train(job).inspect_err(|e| {
+        if matches!(e, Error::Interrupted) {
+            go_on(&folder);
+        }
+    })?;
     write_report(&folder, &outcome, &train_set, test.as_deref())?;
-    Ok(outcome)
+    Ok((folder, outcome))
+}
+
+fn go_on(folder: &RunFolder) {
+    say(format!("the run goes on with: autobidet train --resume {}", folder.0.display()));
 }
 
 /// Says what came out.
@@ -226,9 +320,13 @@ pub fn summary(folder: &RunFolder, o: &Outcome) {
         println!("{e}");
     }
     if let Some((map, step)) = o.best {
-        println!("best mAP {map:.3} at step {step} of {}", o.step);
+        println!("best mAP {map:.3} at step {step} of {}", o.config.train.steps);
     }
     println!("time     {:.0} s", o.seconds);
-    println!("weights  {}", folder.best().display());
+    let weights = if o.best.is_some() { folder.best() } else { folder.last() };
+    println!("weights  {}", weights.display());
     println!("report   {}", folder.report().display());
+    if o.step < o.config.train.steps {
+        go_on(folder);
+    }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Method;
-use crate::data::Augment;
+use crate::data::{Augment, scenes};
 use crate::{Error, Result};
 
 /// Networks a user can type.
@@ -54,7 +54,8 @@ pub struct ModelConfig {
     pub priors: String,
     /// Batch norm after each convolution of the float SSD300 (the original has none).
     pub float_batch_norm: bool,
-    /// Backbone weights to start from: a safetensors file with torchvision's VGG16 names; empty for none.
+    /// Backbone weights to start from: a safetensors file with torchvision's VGG16 names, as an absolute path; empty for
+    /// none. Read once, when the run begins.
     pub backbone: String,
 }
 
@@ -75,7 +76,8 @@ impl Default for ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Folder or json file of the data set, or `scenes` for the embedded one.
+    /// Folder or json file of the data set, or `scenes` for the embedded one. `train` writes it out as an absolute path,
+    /// so that `--resume` works from any folder.
     pub path: String,
     /// Split to train on.
     pub train: String,
@@ -119,6 +121,9 @@ pub enum Schedule {
     Paper,
     /// 2 % warm-up, then a cosine to zero; extra terms from 40 % of the steps.
     Short,
+    /// One rate, extra terms from the first step: nothing depends on the number of steps, so a run can be made longer
+    /// at any time and is then what it would have been had it been planned so.
+    Constant,
 }
 
 /// Optimizers.
@@ -146,7 +151,7 @@ pub struct TrainConfig {
     /// Images of a forward and backward pass; 0: the whole batch. A smaller number needs less memory, and gives batch norm
     /// the statistics of the smaller number.
     pub micro_batch: u32,
-    /// Peak learning rate; 0: the schedule's own (short: 5e-3 binarized, 2e-3 float; paper: 1e-3).
+    /// Peak learning rate; 0: the schedule's own (short: 5e-3 binarized, 2e-3 float; paper and constant: 1e-3).
     pub lr: f64,
     /// Learning-rate schedule.
     pub schedule: Schedule,
@@ -166,7 +171,7 @@ pub struct TrainConfig {
     pub location_noise: f32,
     /// Steps between evaluations on the test split; 0: about ten in a run.
     pub eval_every: u64,
-    /// Steps between checkpoints; 0: at every evaluation.
+    /// Steps between checkpoints; 0: at every evaluation (where there is a test split or not).
     pub checkpoint_every: u64,
     /// Skipped steps in a row after which the run stops.
     pub max_skipped: u32,
@@ -229,7 +234,15 @@ impl RunConfig {
             problem: e.message().trim().replace('\n', " "),
             remedy: "The file `config.toml` of any run folder shows every key and its form.".to_string(),
         })?;
-        config.check()?;
+        config.check().map_err(|e| match e {
+            Error::Config { key, problem, remedy } => Error::Format {
+                path: path.to_path_buf(),
+                line: line_of(&text, &key),
+                problem: format!("{key} {problem}"),
+                remedy,
+            },
+            other => other,
+        })?;
         Ok(config)
     }
 
@@ -270,12 +283,29 @@ impl RunConfig {
                 return bad(key, format!("is {v}, expected {low} to {high}"), "Change it in the file or by its flag.");
             }
         }
-        if self.model.classes.len() > 1000 {
-            return bad(
-                "model.classes",
-                format!("has {} names", self.model.classes.len()),
-                "At most 1000 are supported.",
-            );
+        for (key, v, low, high) in [
+            ("train.steps", t.steps, 0, u32::MAX as u64),
+            ("train.max_skipped", t.max_skipped as u64, 1, 1_000_000),
+            ("data.scenes_train", self.data.scenes_train, 1, scenes::TEST_START),
+            ("data.scenes_test", self.data.scenes_test, 1, scenes::TEST_START),
+        ] {
+            if !(low..=high).contains(&v) {
+                return bad(key, format!("is {v}, expected {low} to {high}"), "Change it in the file or by its flag.");
+            }
+        }
+        self.data.augment.check().map_err(|e| match e {
+            Error::Config { key, problem, remedy } => Error::Config { key: format!("data.{key}"), problem, remedy },
+            other => other,
+        })?;
+        let classes = &self.model.classes;
+        if classes.len() > 1000 {
+            return bad("model.classes", format!("has {} names", classes.len()), "At most 1000 are supported.");
+        }
+        for (i, c) in classes.iter().enumerate() {
+            if c.is_empty() || classes[..i].contains(c) {
+                let problem = format!("has the name {c:?} {}", if c.is_empty() { "" } else { "twice" });
+                return bad("model.classes", problem.trim_end().to_string(), "Give every class a name of its own.");
+            }
         }
         if !["voc", "coco"].contains(&self.model.priors.as_str()) {
             return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");
@@ -284,5 +314,39 @@ impl RunConfig {
             return bad("data.path", "is empty".into(), "Give --data a folder, a json file or the word scenes.");
         }
         Ok(())
+    }
+}
+
+/// The 1-based line on which `key` (dotted, e.g. `train.batch`) is set in a TOML text; none where it is not, or is
+/// written in a form without a line of its own.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let mut table = String::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+            table = name.trim().to_string();
+            continue;
+        }
+        let Some((name, _)) = line.split_once('=') else { continue };
+        let name = name.trim();
+        let full = if table.is_empty() { name.to_string() } else { format!("{table}.{name}") };
+        if full == key || key.strip_prefix(&full).is_some_and(|rest| rest.starts_with('.')) {
+            return Some(i + 1);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line_of;
+
+    #[test]
+    fn lines_of_keys() {
+        let text = "data.path = \"x\"\n\n[train]\n# batch = 3\nbatch = 0\n[ data.augment ]\ncrop = { whole = 2.0 }\n";
+        assert_eq!(line_of(text, "train.batch"), Some(5));
+        assert_eq!(line_of(text, "data.path"), Some(1));
+        assert_eq!(line_of(text, "data.augment.crop.whole"), Some(7));
+        assert_eq!(line_of(text, "train.lr"), None);
     }
 }

@@ -15,7 +15,21 @@ pub struct CpuExecutor {
 
 impl CpuExecutor {
     /// Allocates the plan's memory (zeroed) and fills constants and first states.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the machine has less free memory than the plan needs (where the system tells).
     pub fn new(plan: Arc<Plan>) -> Result<Self> {
+        let need = plan.memory.bytes();
+        if let Some(free) = free_memory().filter(|f| *f < need) {
+            let gib = |b: u64| format!("{:.1} GiB", b as f64 / (1u64 << 30) as f64);
+            return Err(Error::Limit {
+                what: format!("plan {}", plan.name),
+                need: gib(need),
+                limit: "the free memory of this machine".to_string(),
+                have: gib(free),
+                remedy: "Use a smaller --batch, or --micro-batch.".to_string(),
+            });
+        }
         let blocks = plan.memory.blocks.iter().map(|b| vec![0u32; b.bytes.div_ceil(4) as usize]).collect();
         let mut e = CpuExecutor { plan: plan.clone(), blocks };
         for (i, t) in plan.tensors.iter().enumerate() {
@@ -102,6 +116,13 @@ impl CpuExecutor {
         }
         Ok(())
     }
+}
+
+/// Free memory in bytes, where the system tells it.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 impl Executor for CpuExecutor {

@@ -178,15 +178,15 @@ impl Gpu {
         if let Some(p) = locked(&self.pipelines).get(&key) {
             return p.clone();
         }
-        let module = locked(&self.modules)
-            .entry(kernel.name)
-            .or_insert_with(|| {
-                Arc::new(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: Some(kernel.name),
-                    source: wgpu::ShaderSource::Wgsl(kernel.text().into()),
-                }))
-            })
-            .clone();
+        let found = locked(&self.modules).get(kernel.name).cloned();
+        // Made outside the lock, so that threads that make pipelines do not wait for each other's parsing.
+        let module = found.unwrap_or_else(|| {
+            let made = Arc::new(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.name),
+                source: wgpu::ShaderSource::Wgsl(kernel.text().into()),
+            }));
+            locked(&self.modules).entry(kernel.name).or_insert(made).clone()
+        });
         let entry = |binding: u32, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,

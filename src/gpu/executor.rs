@@ -19,9 +19,10 @@ pub struct GpuExecutor {
     blocks: Vec<wgpu::Buffer>,
     ready: Vec<Ready>,
     staging: HashMap<u64, wgpu::Buffer>,
-    /// Work a millisecond, in the units of [`work`]; measured in the first runs.
+    /// Work a millisecond, in the units of [`work`]: a guess until large pieces have been measured.
     rate: f64,
-    calibrating: u32,
+    /// The slowest rate that was measured, and how many pieces are still to be.
+    measured: (Option<f64>, u32),
 }
 
 /// What a step needs at run time.
@@ -32,6 +33,9 @@ enum Ready {
 
 /// The longest time one submission should take: far below Windows' watchdog (2 s), far above the cost of submitting.
 const PIECE_MS: f64 = 300.0;
+
+/// Views are read together up to this many bytes.
+const STAGING: u64 = 64 << 20;
 
 /// A rough count of a step's work, for cutting submissions only.
 fn work(c: &Cost) -> f64 {
@@ -139,7 +143,7 @@ impl GpuExecutor {
 
         // A software adapter does about 1e6 units a millisecond at worst; the first runs measure the truth.
         let rate = if gpu.is_hardware() { 1e7 } else { 1e6 };
-        let mut e = GpuExecutor { gpu, plan, blocks, ready, staging: HashMap::new(), rate, calibrating: 3 };
+        let mut e = GpuExecutor { gpu, plan, blocks, ready, staging: HashMap::new(), rate, measured: (None, 8) };
         let plan = e.plan.clone();
         for (i, t) in plan.tensors.iter().enumerate() {
             if let Some(data) = &t.data
@@ -165,7 +169,14 @@ impl GpuExecutor {
     pub fn read_views(&mut self, views: &[View]) -> Result<Vec<Vec<u32>>> {
         let places: Vec<_> = views.iter().map(|v| self.plan.memory.of(*v)).collect();
         let total: u64 = places.iter().map(|p| p.bytes).sum::<u64>().max(4);
-        let size = total.next_power_of_two().max(256);
+        if total > STAGING && views.len() > 1 {
+            let mut out = Vec::with_capacity(views.len());
+            for v in views {
+                out.extend(self.read_views(&[*v])?);
+            }
+            return Ok(out);
+        }
+        let size = total.next_power_of_two().max(256).min(self.gpu.limits().max_buffer.max(total));
         let staging = self.staging.entry(size).or_insert_with(|| {
             self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("readback"),
@@ -304,20 +315,24 @@ impl Executor for GpuExecutor {
             if i + 1 < steps.len() && units / self.rate < PIECE_MS {
                 continue;
             }
+            // Small pieces say more about the driver than about the kernels.
+            let measure = self.measured.1 > 0 && units > 5e7;
+            if measure {
+                // What the host has written before is not this piece's work.
+                self.gpu.queue.submit([]);
+                self.gpu.wait()?;
+            }
             let begin = Instant::now();
             self.submit(&steps[start..=i]);
-            if self.calibrating > 0 {
+            if measure {
                 self.gpu.wait()?;
-                let ms = begin.elapsed().as_secs_f64() * 1e3;
-                // Only long pieces say something about the rate; the slowest is believed.
-                if ms > 1.0 {
-                    let seen = units / ms;
-                    self.rate = if self.calibrating == 3 { seen } else { self.rate.min(seen) };
-                }
+                let seen = units / (begin.elapsed().as_secs_f64() * 1e3).max(1e-3);
+                let slowest = self.measured.0.map_or(seen, |r| r.min(seen));
+                self.measured = (Some(slowest), self.measured.1 - 1);
+                self.rate = slowest;
             }
             (start, units) = (i + 1, 0.0);
         }
-        self.calibrating = self.calibrating.saturating_sub(1);
         self.gpu.check()
     }
 

@@ -188,7 +188,7 @@ impl Op for BinaryConv2d {
 
             let dims = dims.with_n(n);
             let cols = wg_columns(round4(dims.o).div_ceil(8));
-            let groups = ConvDims::blocks(dims.output().pixels(), 8, round4(dims.o), 8, cols, 1, label)?;
+            let groups = ConvDims::blocks(dims.output().pixels(), 8, round4(dims.o), 8, cols, 1);
             let constants = [
                 ("WG_COLS", cols as f64),
                 ("MODE", dims.mode as f64),
@@ -222,7 +222,7 @@ impl Op for BinaryConv2d {
                 let views = [b.at(d_y, s), b.at(w_words, 0), b.at(alpha, 0), b.at(x, s), b.at(d_x.tensor, s)];
                 let phases = dims.stride_h * dims.stride_w;
                 let columns = dims.c.div_ceil(32);
-                let groups = ConvDims::blocks(dims.phase_pixels(), 4, columns, 1, 1, phases, label)?;
+                let groups = ConvDims::blocks(dims.phase_pixels(), 4, columns, 1, 1, phases);
                 let constants = [("WINDOW", dims.window as f64)];
                 let cost = Cost { macs: dims.macs(), ..Default::default() };
                 b.dispatch_with(&D_INPUT, &constants, label, &dims, &views, groups, cost)?;

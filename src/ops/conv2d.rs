@@ -98,7 +98,7 @@ impl Default for Conv2d {
 }
 
 /// Invocations that a weight gradient should at least have, for GPUs to be busy; fewer are made up for by splits.
-const BUSY: u32 = 4096;
+const BUSY: u32 = 16_384;
 
 impl Conv2d {
     /// The dims of a convolution from `x` to `out` channels, n = all images. Errors name `label`.
@@ -191,20 +191,10 @@ impl ConvDims {
         block_columns: u32,
         wg_columns: u32,
         z: u32,
-        label: &str,
-    ) -> Result<Groups> {
+    ) -> Groups {
         let x = rows.div_ceil(block_rows).div_ceil(64 / wg_columns as u64);
         let y = columns.div_ceil(block_columns).div_ceil(wg_columns);
-        if x > 65_535 {
-            return Err(Error::Limit {
-                what: label.to_string(),
-                need: format!("{x} workgroups"),
-                limit: "the limit of one dimension".to_string(),
-                have: "65535".to_string(),
-                remedy: "Use a smaller batch or --limits floor, which cuts the batch into slices.".to_string(),
-            });
-        }
-        Ok(Groups::Fixed([x as u32, y, z]))
+        Groups::Fixed([u32::try_from(x).unwrap_or(u32::MAX), y, z])
     }
     /// Input pixels of a stride phase, all images.
     pub(super) fn phase_pixels(&self) -> u64 {
@@ -240,7 +230,7 @@ pub(super) fn forward(
             b.dispatch(&GROUPED, label, &dims, &views, groups, cost)?;
         } else {
             let cols = wg_columns(round4(dims.o).div_ceil(8));
-            let groups = ConvDims::blocks(pixels, 8, round4(dims.o), 8, cols, 1, label)?;
+            let groups = ConvDims::blocks(pixels, 8, round4(dims.o), 8, cols, 1);
             b.dispatch_with(&FORWARD, &[("WG_COLS", cols as f64)], label, &dims, &views, groups, cost)?;
         }
     }
@@ -266,7 +256,7 @@ pub(super) fn d_input(
         } else {
             let cols = wg_columns(round4(dims.c).div_ceil(8));
             let phases = dims.stride_h * dims.stride_w;
-            let groups = ConvDims::blocks(dims.phase_pixels(), 8, round4(dims.c), 8, cols, phases, label)?;
+            let groups = ConvDims::blocks(dims.phase_pixels(), 8, round4(dims.c), 8, cols, phases);
             b.dispatch_with(&D_INPUT, &[("WG_COLS", cols as f64)], label, &dims, &views, groups, cost)?;
         }
     }

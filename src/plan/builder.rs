@@ -112,7 +112,7 @@ impl Builder {
     }
 
     /// Runs `network` on a fresh builder and gives the plan with what `network` returned. When a tensor is too large
-    /// for a binding, the batch is cut into slices and `network` runs again.
+    /// for a binding, or a dispatch too large for the device, the batch is cut into slices and `network` runs again.
     ///
     /// # Errors
     /// [`Error::Limit`] when a single image, or a tensor without images, does not fit; and whatever `network` returns.
@@ -129,9 +129,17 @@ impl Builder {
         let mut per_slice = batch;
         loop {
             let mut b = Builder::new(name, mode, limits, batch, per_slice);
-            let out = network(&mut b)?;
+            let built = network(&mut b);
             let Some((tensor, per_image)) = b.oversized.take() else {
-                return Ok((b.finish()?, out));
+                match built {
+                    Ok(out) => return Ok((b.finish()?, out)),
+                    // More workgroups than the device allows: fewer images at a time need fewer.
+                    Err(Error::Limit { .. }) if per_slice > 1 => {
+                        per_slice = per_slice.div_ceil(2);
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
             };
             let fits = (limits.max_binding.min(limits.max_buffer) / per_image) as u32;
             if fits == 0 || fits >= per_slice {

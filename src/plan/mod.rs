@@ -46,7 +46,13 @@ impl PlanLimits {
     pub const FLOOR: PlanLimits =
         PlanLimits { max_binding: 128 << 20, max_buffer: 256 << 20, max_groups: 65_535, alignment: 256 };
     /// What the CPU twins can do: no limit but memory.
-    pub const HOST: PlanLimits = PlanLimits { max_binding: 1 << 40, max_buffer: 1 << 40, ..Self::FLOOR };
+    pub const HOST: PlanLimits = PlanLimits {
+        // Kernels count elements with 32 bits.
+        max_binding: (1 << 34) - 256,
+        max_buffer: (1 << 34) - 256,
+        max_groups: u32::MAX,
+        ..Self::FLOOR
+    };
 }
 
 /// Everything an executor needs: tensors, their memory, and the list of steps.

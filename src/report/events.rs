@@ -32,7 +32,12 @@ pub enum Event {
         /// Steps done.
         step: u64,
     },
-    /// Something the user should know; training goes on.
+    /// A fact that is good to know: what was met in the data, what a setting came to.
+    Note {
+        /// A sentence.
+        message: String,
+    },
+    /// Something is not as it should be; training goes on.
     Warning {
         /// A sentence.
         message: String,
@@ -142,7 +147,7 @@ impl Event {
             Event::Step(s) => Some(s.step),
             Event::Evaluated(e) => Some(e.step),
             Event::CheckpointSaved { step, .. } => Some(*step),
-            Event::Warning { .. } => None,
+            Event::Note { .. } | Event::Warning { .. } => None,
             Event::RunFinished(f) => Some(f.step),
         }
     }

@@ -89,7 +89,7 @@ impl RunLog {
                     log.metric = Some(e.metric);
                     log.evaluation_seconds += if e.seconds.is_finite() { e.seconds } else { 0.0 };
                 }
-                Event::CheckpointSaved { .. } => {}
+                Event::CheckpointSaved { .. } | Event::Note { .. } => {}
                 Event::Warning { message } => match log.warnings.iter_mut().find(|w| w.0 == message) {
                     Some(warning) => warning.1 += 1,
                     None => log.warnings.push((message, 1)),

@@ -152,6 +152,7 @@ impl Listener for Progress {
             }
             // A line for each would drown the rest.
             Event::CheckpointSaved { .. } => {}
+            Event::Note { message } => self.say(&format!("note: {message}")),
             Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::RunFinished(f) => {
                 if let Target::Bar(bar) = &self.to {

@@ -139,7 +139,9 @@ impl Listener for TensorBoard {
                 let all = classes.iter().map(|(k, v)| (k.as_str(), *v)).chain([("eval/mAP", e.map)]);
                 self.scalars(e.step, all)
             }
-            Event::Warning { .. } | Event::CheckpointSaved { .. } | Event::RunFinished(_) => Ok(()),
+            Event::Note { .. } | Event::Warning { .. } | Event::CheckpointSaved { .. } | Event::RunFinished(_) => {
+                Ok(())
+            }
         }
     }
 }

@@ -21,8 +21,12 @@ pub struct Checkpoint {
     pub steps: u64,
     /// Best mAP so far and its step.
     pub best: Option<(f64, u64)>,
+    /// The step of the last evaluation: one that Ctrl-C cut short is made up for.
+    pub evaluated: Option<u64>,
     /// Steps skipped so far because something was not finite.
     pub skipped: u64,
+    /// How many of them were the last ones in a row.
+    pub in_a_row: u64,
     /// Seconds of training so far.
     pub seconds: f64,
     /// The run's configuration as TOML.
@@ -31,6 +35,9 @@ pub struct Checkpoint {
 
 /// The version written by this program.
 pub const VERSION: u32 = 1;
+
+const REMEDY: &str = "Put a copy of it back, or remove it: --resume then starts anew from the folder's config.toml (its \
+                      last.safetensors and best.safetensors hold weights, too).";
 
 /// A tensor of optimizer moments and the slab whose layout it has.
 pub type Moments = (&'static str, Slab, TensorId);
@@ -63,13 +70,17 @@ impl Checkpoint {
 
     /// Reads a checkpoint's words without its tensors' contents being used.
     pub fn open(path: &Path) -> Result<(Checkpoint, WeightFile)> {
-        let file = WeightFile::read(path)?;
-        let remedy = "Resume from another checkpoint, or start anew from the folder's config.toml.";
+        let file = WeightFile::read(path).map_err(|e| match e {
+            Error::Format { path, line, problem, .. } => {
+                Error::Format { path, line, problem, remedy: REMEDY.to_string() }
+            }
+            other => other,
+        })?;
         if file.metadata.is_empty() {
-            return Err(Error::format(path, "is not a checkpoint of a run: it has no training state", remedy));
+            return Err(Error::format(path, "is not a checkpoint of a run: it has no training state", REMEDY));
         }
         let c: Checkpoint = serde_json::from_str(&file.metadata)
-            .map_err(|e| Error::format(path, format!("has a damaged training state: {e}"), remedy))?;
+            .map_err(|e| Error::format(path, format!("has a damaged training state: {e}"), REMEDY))?;
         if c.version != VERSION {
             return Err(Error::format(
                 path,
@@ -90,9 +101,8 @@ impl Checkpoint {
         };
         let weights = WeightFile { path: file.path.clone(), tensors: part("weight"), ..Default::default() };
         load(e, &weights, true)?;
-        let damaged = |what: String| {
-            Error::format(&file.path, what, "The checkpoint is of another run or altered; start anew from config.toml.")
-        };
+        let damaged =
+            |what: String| Error::format(&file.path, format!("is of another run or altered: it {what}"), REMEDY);
         for (kind, slab, t) in moments {
             let arrays = part(kind);
             let mut words = e.read(*t)?;

@@ -1,17 +1,19 @@
 //! The training loop, schedules, checkpoints.
 
+mod budget;
 mod checkpoint;
 mod feed;
 mod folder;
 mod network;
 mod schedule;
+mod step;
 mod summary;
 mod targets;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
 pub use feed::{Scalars, feed, first_weights};
-pub use folder::RunFolder;
+pub use folder::{FolderLock, RunFolder};
 pub use network::{TrainNetwork, training_plan};
 pub use schedule::Timetable;
 pub use summary::write_report;

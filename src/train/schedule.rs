@@ -9,7 +9,7 @@ pub struct Timetable {
     pub steps: u64,
     /// Peak learning rate.
     pub peak: f64,
-    /// `Short` or `Paper`, never `Auto`.
+    /// Never `Auto`.
     pub kind: Schedule,
     /// First step at which the extra terms count.
     pub extra_from: u64,
@@ -30,13 +30,14 @@ impl Timetable {
         let float = config.model.method.binarization == Binarization::Float;
         let peak = match (t.lr > 0.0, kind, float) {
             (true, _, _) => t.lr,
-            (false, Schedule::Paper, _) => 1e-3,
+            (false, Schedule::Paper | Schedule::Constant, _) => 1e-3,
             (false, _, true) => 2e-3,
             (false, _, false) => 5e-3,
         };
         let from = match (t.extra_terms_from >= 0.0, kind) {
             (true, _) => t.extra_terms_from,
             (false, Schedule::Paper) => DROPS[0],
+            (false, Schedule::Constant) => 0.0,
             (false, _) => 0.4,
         };
         Timetable { steps, peak, kind, extra_from: (from * steps as f64).ceil() as u64 }
@@ -46,6 +47,7 @@ impl Timetable {
     pub fn lr(&self, step: u64) -> f64 {
         let at = step as f64 / self.steps.max(1) as f64;
         match self.kind {
+            Schedule::Constant => self.peak,
             Schedule::Paper => self.peak * 0.1f64.powi(DROPS.iter().filter(|d| at >= **d).count() as i32),
             _ => {
                 let warm = (0.02 * self.steps as f64).max(1.0);
@@ -75,6 +77,14 @@ mod tests {
         assert!(t.lr(0) < t.lr(19) && t.lr(20) <= 5e-3 && t.lr(999) < 1e-6 * 50.0);
         assert!(!t.extra(399) && t.extra(400));
         assert!((0..1000).all(|s| t.lr(s) > 0.0 || s == 999));
+    }
+
+    #[test]
+    fn constant_knows_no_number_of_steps() {
+        let mut c = RunConfig::default();
+        c.train.schedule = Schedule::Constant;
+        let (a, b) = (Timetable::new(&c, 7), Timetable::new(&c, 70_000));
+        assert!((0..7).all(|s| a.lr(s) == b.lr(s) && a.extra(s) && b.extra(s)));
     }
 
     #[test]

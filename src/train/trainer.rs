@@ -1,17 +1,18 @@
 //! The training loop. What happens is told as [`Event`]s; the loop knows none of its listeners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Moments, VERSION};
-use super::feed::{Scalars, feed, first_weights};
+use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
+use super::step::Watch;
 use super::targets::{Targets, targets};
 use super::{RunFolder, Timetable};
-use crate::config::RunConfig;
-use crate::data::{Batch, Dataset, Loader, LoaderOptions};
+use crate::config::{ModelConfig, RunConfig};
+use crate::data::{Dataset, Loader, LoaderOptions, Note};
 use crate::detect::Detection;
 use crate::detect::decode::DecodeOptions;
 use crate::detect::matching::Matcher;
@@ -20,7 +21,7 @@ use crate::eval::{EvalOptions, Evaluation, candidates, evaluate};
 use crate::models::Detector;
 use crate::plan::{Executor, Plan};
 use crate::predict::{Predictor, VARIANCES};
-use crate::report::events::{Evaluated, Event, Listener, RunFinished, RunStarted, Step};
+use crate::report::events::{Evaluated, Event, Listener, RunFinished, RunStarted};
 use crate::weights::{WeightFile, collect, load_vgg16};
 use crate::{Error, Result};
 
@@ -38,6 +39,9 @@ pub struct Job {
     pub test: Option<Arc<Dataset>>,
     /// Whether to go on from the folder's checkpoint.
     pub resume: bool,
+    /// Ends this session after so many epochs of the run, saved, to be resumed. The run's plan is not touched, so what
+    /// comes out in the end is what one session would give, bit for bit.
+    pub pause_after: Option<f64>,
     /// Set by Ctrl-C: the run is saved and ends.
     pub stop: Arc<AtomicBool>,
     /// Who is told.
@@ -64,23 +68,24 @@ pub struct Outcome {
     pub notes: Vec<crate::data::Note>,
 }
 
-struct Trainer {
-    job: Job,
-    detector: Detector,
-    executor: Box<dyn Executor>,
-    net: TrainNetwork,
+pub(super) struct Trainer {
+    pub(super) job: Job,
+    pub(super) detector: Detector,
+    pub(super) executor: Box<dyn Executor>,
+    pub(super) net: TrainNetwork,
     moments: Vec<Moments>,
     matcher: Arc<Matcher>,
-    predictor: Option<Predictor>,
-    names: Vec<String>,
+    pub(super) predictor: Option<Predictor>,
+    /// Learned parameters in the order of their gradients' norms.
+    pub(super) names: Vec<String>,
+    /// Notes to be told when the run has begun.
+    pub(super) later: Vec<String>,
+    /// Kinds of notes that were told, with their split: each is told once.
+    told: BTreeSet<String>,
 }
 
 /// What evaluations while training compute.
 pub const METRIC: &str = "mAP@0.5, every point";
-
-/// Steps measured for `--minutes`, and steps before them that do not count.
-const MEASURED: u64 = 6;
-const WARM: u64 = 3;
 
 /// Trains.
 ///
@@ -111,7 +116,8 @@ pub fn train(mut job: Job) -> Result<Outcome> {
         None => None,
     };
     let matcher = Arc::new(Matcher::new(&detector.priors, 0.5, VARIANCES));
-    Trainer { job, detector, executor, net, moments, matcher, predictor, names }.run()
+    let (later, told) = (Vec::new(), BTreeSet::new());
+    Trainer { job, detector, executor, net, moments, matcher, predictor, names, later, told }.run()
 }
 
 /// The optimizer's moments with the slabs whose layout they have.
@@ -133,12 +139,14 @@ fn moments(plan: &Plan, net: &TrainNetwork) -> Vec<Moments> {
 }
 
 /// Where a session stands.
-struct State {
-    step: u64,
-    steps: u64,
+pub(super) struct State {
+    pub(super) step: u64,
+    pub(super) steps: u64,
     best: Option<(f64, u64)>,
-    skipped: u64,
-    in_a_row: u32,
+    evaluated: Option<u64>,
+    saved: Option<u64>,
+    pub(super) skipped: u64,
+    pub(super) in_a_row: u64,
     seconds_before: f64,
     begin: Instant,
 }
@@ -152,77 +160,108 @@ impl State {
 impl Trainer {
     fn run(mut self) -> Result<Outcome> {
         let begin = Instant::now();
-        let mut state = State { step: 0, steps: 0, best: None, skipped: 0, in_a_row: 0, seconds_before: 0.0, begin };
-        let mut resumed = None;
-        self.first_weights()?;
-        if self.job.resume && self.job.folder.checkpoint().is_file() {
-            let (c, file) = Checkpoint::open(&self.job.folder.checkpoint())?;
-            Checkpoint::restore(&file, self.executor.as_mut(), &self.moments)?;
-            (state.step, state.best, state.skipped, state.seconds_before) = (c.step, c.best, c.skipped, c.seconds);
-            resumed = Some(c.step);
-        }
-        state.steps = self.fix_steps(begin)?;
-        self.job.folder.save_config(&self.job.config)?;
-        let table = Timetable::new(&self.job.config, state.steps);
-        let cost = self.cost();
-        let started = RunStarted {
-            time: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()),
-            config: serde_json::to_value(&self.job.config).unwrap_or_default(),
-            device: self.executor.device_name(),
-            model: self.detector.name(),
-            parameters: self.executor.plan().layers.iter().map(|l| l.params).sum(),
-            float_macs: cost.0,
-            binary_macs: cost.1,
-            classes: self.detector.config.classes.clone(),
-            images: self.job.train.images.len() as u64,
-            batch: self.job.config.train.batch as u64,
-            steps: state.steps,
-            resumed_at: resumed,
-            version: env!("CARGO_PKG_VERSION").to_string(),
+        let mut state = State {
+            step: 0,
+            steps: 0,
+            best: None,
+            evaluated: None,
+            saved: None,
+            skipped: 0,
+            in_a_row: 0,
+            seconds_before: 0.0,
+            begin,
         };
-        self.tell(Event::RunStarted(started))?;
-        for n in self.job.train.notes.clone() {
-            self.tell(Event::Warning { message: format!("{} ({}x)", n.what, n.count) })?;
-        }
-
-        let eval_every = match self.job.config.train.eval_every {
-            0 => state.steps.div_ceil(10).max(1),
-            n => n,
+        let checkpoint = match self.job.resume && self.job.folder.checkpoint().is_file() {
+            true => Some(Checkpoint::open(&self.job.folder.checkpoint())?),
+            false => None,
         };
-        let save_every = match self.job.config.train.checkpoint_every {
-            0 => eval_every,
-            n => n,
+        state.steps = self.fix_steps(begin, checkpoint.as_ref().map_or(0, |(c, _)| c.step))?;
+        let resumed = match checkpoint {
+            Some((c, file)) => {
+                Checkpoint::restore(&file, self.executor.as_mut(), &self.moments)?;
+                (state.step, state.best, state.evaluated, state.saved) = (c.step, c.best, c.evaluated, Some(c.step));
+                (state.skipped, state.in_a_row, state.seconds_before) = (c.skipped, c.in_a_row, c.seconds);
+                self.look_for_changes(&c)?;
+                Some(c.step)
+            }
+            None => {
+                self.first_weights()?;
+                None
+            }
         };
         let mut loader = self.loader(state.step)?;
+        self.job.folder.save_config(&self.job.config)?;
+        let table = Timetable::new(&self.job.config, state.steps);
+        self.begin(&state, resumed)?;
+
+        let t = &self.job.config.train;
+        let or = |n: u64, default: u64| if n == 0 { default } else { n };
+        let eval_every = or(t.eval_every, state.steps.div_ceil(10).max(1));
+        let save_every = or(t.checkpoint_every, eval_every);
+        let per_epoch = self.steps_per_epoch();
+        let pause = self.job.pause_after.map(|e| ((e * per_epoch as f64).round() as u64).max(1));
+        let hardware = self.job.device.is_hardware();
         let mut evaluation = None;
-        let mut last = (Instant::now(), state.step);
-        while state.step < state.steps {
+        let mut watch = Watch::new(state.step);
+        let mut unmatched = 0;
+        let stopped = loop {
+            let end = state.step >= state.steps;
+            let due = |every: u64| end || (state.step > 0 && state.step.is_multiple_of(every));
+            let (due_eval, due_save) = (due(eval_every), due(save_every));
+            let mut changed = state.saved != Some(state.step);
+            // A run that is at its end when it is resumed is evaluated again, for its report.
+            if self.job.test.is_some()
+                && due_eval
+                && (state.evaluated != Some(state.step) || (end && evaluation.is_none()))
+            {
+                evaluation = match self.evaluate(&mut state) {
+                    Err(Error::Interrupted) => break Some("interrupted"),
+                    other => other?,
+                };
+                changed = true;
+                watch.forget_time(state.step);
+            }
+            if due_save && changed {
+                self.save(&mut state)?;
+            }
+            if end {
+                break None;
+            }
             if self.job.stop.load(Ordering::Relaxed) {
-                self.save(&state)?;
-                self.finished(&state, None, Some("interrupted"))?;
-                return Err(Error::Interrupted);
+                break Some("interrupted");
             }
-            let Some(batch) = loader.next() else { break };
+            if pause.is_some_and(|p| state.step >= p) {
+                break Some("paused");
+            }
+            let Some(batch) = loader.next() else { break None };
             let batch = batch?;
-            let step = state.step;
-            self.step(&batch, step, &table)?;
+            unmatched += batch.targets.iter().map(|t| t.skipped).sum::<usize>();
+            let watched = watch.due(state.step + 1, state.steps, hardware);
+            let terms = self.step(&batch, state.step, &table, watched)?;
             state.step += 1;
-            self.after_step(&mut state, &table, &batch, loader.wait_share(), &mut last)?;
-            let end = state.step == state.steps;
-            if self.job.test.is_some() && (end || state.step.is_multiple_of(eval_every)) {
-                evaluation = self.evaluate(&mut state)?;
-                last = (Instant::now(), state.step);
+            if watched {
+                self.after_step(&mut state, &mut watch, &table, &terms, loader.wait_share())?;
             }
-            if end || state.step.is_multiple_of(save_every) {
-                self.save(&state)?;
+            if state.step.is_multiple_of(per_epoch) {
+                // Every image was seen once: nothing new is met later, but for the few that an epoch leaves out.
+                self.tell_notes(&self.job.train.split.clone(), &loader.notes())?;
             }
+        };
+        if stopped.is_some() && state.saved != Some(state.step) {
+            self.save(&mut state)?;
         }
-        if evaluation.is_none() && self.job.test.is_some() {
-            evaluation = self.evaluate(&mut state)?;
+        self.tell_notes(&self.job.train.split.clone(), &loader.notes())?;
+        if unmatched > 0 {
+            let message =
+                format!("{unmatched} boxes of this session matched no prior and were left out of the targets");
+            self.tell(Event::Note { message })?;
+        }
+        self.finished(&state, evaluation.as_ref().and_then(|(e, _)| e.map), stopped)?;
+        if stopped == Some("interrupted") {
+            return Err(Error::Interrupted);
         }
         let mut notes = self.job.train.notes.clone();
         notes.extend(loader.notes());
-        self.finished(&state, evaluation.as_ref().and_then(|(e, _)| e.map), None)?;
         Ok(Outcome {
             config: self.job.config,
             step: state.step,
@@ -235,29 +274,100 @@ impl Trainer {
         })
     }
 
+    /// Tells how the run begins and what was met so far.
+    fn begin(&mut self, state: &State, resumed_at: Option<u64>) -> Result<()> {
+        let (float_macs, binary_macs) = self.cost();
+        self.tell(Event::RunStarted(RunStarted {
+            time: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()),
+            config: serde_json::to_value(&self.job.config).unwrap_or_default(),
+            device: self.executor.device_name(),
+            model: self.detector.name(),
+            parameters: self.executor.plan().layers.iter().map(|l| l.params).sum(),
+            float_macs,
+            binary_macs,
+            classes: self.detector.config.classes.clone(),
+            images: self.job.train.images.len() as u64,
+            batch: self.job.config.train.batch as u64,
+            steps: state.steps,
+            resumed_at,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        }))?;
+        for message in std::mem::take(&mut self.later) {
+            self.tell(Event::Note { message })?;
+        }
+        for set in [Some(self.job.train.clone()), self.job.test.clone()].into_iter().flatten() {
+            self.tell_notes(&set.split, &set.notes)?;
+        }
+        Ok(())
+    }
+
+    /// Tells notes of a split, each kind once in a session.
+    fn tell_notes(&mut self, split: &str, notes: &[Note]) -> Result<()> {
+        for n in notes {
+            if self.told.insert(format!("{split}: {}", n.what)) {
+                self.tell(Event::Note { message: format!("{split}: {n}") })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Warns where the configuration is not the one that the checkpoint was made with, the number of steps and what
+    /// never changes results apart.
+    fn look_for_changes(&mut self, c: &Checkpoint) -> Result<()> {
+        let Ok(mut before) = toml::from_str::<RunConfig>(&c.config) else { return Ok(()) };
+        let now = &self.job.config;
+        (before.train.steps, before.train.epochs, before.train.minutes) =
+            (now.train.steps, now.train.epochs, now.train.minutes);
+        (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
+        (before.data.path, before.train.checkpoint_every) = (now.data.path.clone(), now.train.checkpoint_every);
+        if before != *now {
+            let (before, now) = (before.to_toml()?, now.to_toml()?);
+            let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
+            self.later.push(format!(
+                "the configuration was changed since step {} ({}): what follows is not what one session would give",
+                c.step,
+                changed.join("; ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// [`Error::Interrupted`] after Ctrl-C.
+    pub(super) fn check_stop(&self) -> Result<()> {
+        if self.job.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Whole batches in the training images.
+    pub(super) fn steps_per_epoch(&self) -> u64 {
+        (self.job.train.images.len() as u64 / self.job.config.train.batch as u64).max(1)
+    }
+
     fn cost(&self) -> (u64, u64) {
         let plan = self.executor.plan();
         let sum = |f: fn(&crate::plan::Cost) -> u64| plan.layers.iter().map(|l| f(&l.cost)).sum::<u64>();
         (sum(|c| c.macs) / plan.batch as u64, sum(|c| c.binary_macs) / plan.batch as u64)
     }
 
-    fn tell(&mut self, event: Event) -> Result<()> {
+    pub(super) fn tell(&mut self, event: Event) -> Result<()> {
         self.job.listeners.iter_mut().try_for_each(|l| l.event(&event))
     }
 
     /// First weights from the seed, then the backbone's where one is given.
-    fn first_weights(&mut self) -> Result<()> {
+    pub(super) fn first_weights(&mut self) -> Result<()> {
         first_weights(self.executor.as_mut(), &self.net, self.job.config.train.seed)?;
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
             let n = load_vgg16(self.executor.as_mut(), &file)?;
-            self.tell(Event::Warning { message: format!("{n} tensors of the backbone were taken from {backbone}") })?;
+            let message = format!("{n} tensors of the backbone were taken from {backbone}");
+            if !self.later.contains(&message) {
+                self.later.push(message);
+            }
         }
         Ok(())
     }
 
-    fn loader(&self, step: u64) -> Result<Loader<Targets>> {
+    pub(super) fn loader(&self, step: u64) -> Result<Loader<Targets>> {
         let c = &self.job.config;
         let options = LoaderOptions {
             batch: c.train.batch as usize,
@@ -272,188 +382,30 @@ impl Trainer {
         Loader::train(data, preprocess, c.data.augment.clone(), options, step, closure)
     }
 
-    /// The number of steps; from a time budget it is measured once, on throw-away steps, and written down.
-    fn fix_steps(&mut self, begin: Instant) -> Result<u64> {
-        let t = self.job.config.train.clone();
-        let per_epoch = (self.job.train.images.len() as u64 / t.batch as u64).max(1);
-        let steps = if t.steps > 0 {
-            t.steps
-        } else if t.epochs > 0.0 {
-            ((t.epochs * per_epoch as f64).round() as u64).max(1)
-        } else if t.minutes > 0.0 {
-            let table = Timetable::new(&self.job.config, 1000);
-            let mut loader = self.loader(0)?;
-            let mut clock = Instant::now();
-            for step in 0..WARM + MEASURED {
-                if step == WARM {
-                    self.executor.wait()?;
-                    clock = Instant::now();
-                }
-                if let Some(batch) = loader.next() {
-                    // Late enough that the extra terms count, so that they are measured too.
-                    self.step(&batch?, table.extra_from + step, &table)?;
-                }
-            }
-            self.executor.wait()?;
-            let step_seconds = clock.elapsed().as_secs_f64() / MEASURED as f64;
-            let evaluation = self.measure_evaluation()?;
-            drop(loader);
-            self.first_weights()?;
-            let budget = t.minutes * 60.0 - begin.elapsed().as_secs_f64() - 11.0 * evaluation;
-            let steps = ((0.95 * budget / step_seconds) as u64).max(1);
-            self.tell(Event::Warning {
-                message: format!(
-                    "{:.1} minutes: a step takes {step_seconds:.3} s, so the run has {steps} steps",
-                    t.minutes
-                ),
-            })?;
-            steps
-        } else {
-            return Err(Error::config("train.steps", "none given", "Give --steps, --epochs or --minutes."));
-        };
-        self.job.config.train.steps = steps;
-        Ok(steps)
-    }
-
-    /// Seconds of a whole evaluation, from one batch of it.
-    fn measure_evaluation(&mut self) -> Result<f64> {
-        let (Some(p), Some(test)) = (&mut self.predictor, &self.job.test) else { return Ok(0.0) };
-        p.set(collect(self.executor.as_mut())?)?;
-        let zeros = vec![0.0; p.batch() * p.detector.preprocess.floats()];
-        let n = p.batch();
-        p.forward(&zeros, n)?;
-        let clock = Instant::now();
-        p.forward(&zeros, n)?;
-        Ok(clock.elapsed().as_secs_f64() * 1.5 * test.images.len() as f64 / n as f64)
-    }
-
-    fn step(&mut self, batch: &Batch<Targets>, step: u64, table: &Timetable) -> Result<()> {
-        let t = &self.job.config.train;
-        let images = self.executor.plan().batch as usize;
-        let parts = batch.targets.len() / images;
-        let extra = table.extra(step);
-        let mut scalars = Scalars {
-            lr: table.lr(step) as f32,
-            ib_weight: if extra { t.ib_weight } else { 0.0 },
-            sop_weight: if extra { t.sop_weight } else { 0.0 },
-            clip_norm: t.clip_norm,
-            noise: t.location_noise,
-            seed: t.seed,
-            step: 0,
-            gradient_scale: 1.0 / parts as f32,
-        };
-        let one = self.detector.preprocess.floats();
-        for part in 0..parts {
-            scalars.step = (step as u32).wrapping_mul(parts as u32).wrapping_add(part as u32);
-            let pixels = &batch.images[part * images * one..][..images * one];
-            let targets = &batch.targets[part * images..(part + 1) * images];
-            feed(self.executor.as_mut(), &self.net, &scalars, pixels, targets)?;
-            if part == 0 {
-                self.executor.run(&["clear"])?;
-            }
-            let last = part + 1 == parts;
-            self.executor.run(if last { &["forward", "backward", "update"] } else { &["forward", "backward"] })?;
-        }
-        Ok(())
-    }
-
-    /// Reads what the step left, tells it, and watches for values that are not finite.
-    fn after_step(
-        &mut self,
-        state: &mut State,
-        table: &Timetable,
-        batch: &Batch<Targets>,
-        wait_share: f64,
-        last: &mut (Instant, u64),
-    ) -> Result<()> {
-        // A GPU is not made to wait for the host every step; a program on the CPU does not mind.
-        let every = if self.job.device.is_hardware() { 10 } else { 1 };
-        if !state.step.is_multiple_of(every) && state.step != state.steps && state.step > 3 {
-            return Ok(());
-        }
-        let step = state.step - 1;
-        let t = &self.job.config.train;
-        let extra = table.extra(step);
-        let mut losses = BTreeMap::new();
-        for (name, tensor) in &self.net.losses {
-            let weight = match *name {
-                "ib" => {
-                    if extra {
-                        t.ib_weight
-                    } else {
-                        0.0
-                    }
-                }
-                "sop" => {
-                    if extra {
-                        t.sop_weight
-                    } else {
-                        0.0
-                    }
-                }
-                _ => 1.0,
-            };
-            let v = self.executor.read_f32(*tensor)?[0];
-            losses.insert(name.to_string(), (weight * v) as f64);
-        }
-        losses.insert("total".to_string(), losses.values().sum());
-        let applied = self.executor.read(self.net.norm.gate)?[0] == 1;
-        let norm = self.executor.read_f32(self.net.norm.norm)?[0];
-        let now = Instant::now();
-        let images = (state.step - last.1) as f64 * batch.targets.len() as f64;
-        let speed = images / (now - last.0).as_secs_f64().max(1e-9);
-        *last = (now, state.step);
-        let per_epoch = (self.job.train.images.len() as u64 / t.batch as u64).max(1);
-        let event = Step {
-            step: state.step,
-            of: state.steps,
-            epoch: state.step as f64 / per_epoch as f64,
-            lr: table.lr(step),
-            losses: losses.clone(),
-            images_per_second: speed,
-            wait_share,
-            grad_norm: Some(norm as f64),
-            skipped: !applied,
-        };
-        self.tell(Event::Step(event))?;
-        if applied {
-            state.in_a_row = 0;
-            return Ok(());
-        }
-        state.skipped += 1;
-        state.in_a_row += 1;
-        let bad: Vec<String> =
-            losses.iter().filter(|(_, v)| !v.is_finite()).map(|(n, _)| format!("loss {n}")).collect();
-        let squares = self.executor.read_f32(self.net.norm.squares)?;
-        let layers = squares.iter().zip(&self.names).filter(|(v, _)| !v.is_finite());
-        let bad: Vec<String> = bad.into_iter().chain(layers.map(|(_, n)| format!("gradient of {n}")).take(3)).collect();
-        let what = if bad.is_empty() { "the gradient's norm".to_string() } else { bad.join(", ") };
-        self.tell(Event::Warning { message: format!("step {} was skipped: not finite: {what}", state.step) })?;
-        if state.in_a_row >= self.job.config.train.max_skipped {
-            return Err(Error::Diverged {
-                step,
-                problem: format!("{} steps in a row were not finite: {what}", state.in_a_row),
-                remedy: format!(
-                    "The last good checkpoint is kept in {}. Try a lower --lr or a larger --batch.",
-                    self.job.folder.checkpoint().display()
-                ),
-            });
-        }
-        Ok(())
-    }
-
     fn evaluate(&mut self, state: &mut State) -> Result<Option<(Evaluation, Vec<Vec<Detection>>)>> {
         let (Some(p), Some(test)) = (&mut self.predictor, &self.job.test) else { return Ok(None) };
         let clock = Instant::now();
         let weights = collect(self.executor.as_mut())?;
         p.set(weights.clone())?;
-        let found = p.dataset(test, &DecodeOptions::default(), self.job.config.data.threads, |_, _| {})?;
-        let evaluation = evaluate(test, &candidates(&found), &EvalOptions::default())?;
-        let map = evaluation.map.unwrap_or(f64::NAN);
-        if state.best.is_none_or(|(b, _)| map > b) {
+        let (stop, threads) = (self.job.stop.clone(), self.job.config.data.threads);
+        let found = p.dataset(test, &DecodeOptions::default(), threads, |_, _| {
+            if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        })?;
+        let evaluation = evaluate(test, &candidates(&found.detections), &EvalOptions::default())?;
+        let split = test.split.clone();
+        state.evaluated = Some(state.step);
+        // Without an object in the test split there is no mAP, and no best one.
+        if let Some(map) = evaluation.map.filter(|map| state.best.is_none_or(|(b, _)| *map > b)) {
             state.best = Some((map, state.step));
             self.weight_file(weights, state.step).write(&self.job.folder.best())?;
         }
+        self.tell_notes(&split, &found.notes)?;
+        if let Some(first) = found.not_finite.first() {
+            let n = found.not_finite.len();
+            let message = format!("the network gives values that are not finite for {n} test images ({first}, ...)");
+            self.tell(Event::Warning { message })?;
+        }
+        let map = evaluation.map.unwrap_or(f64::NAN);
         self.tell(Event::Evaluated(Evaluated {
             step: state.step,
             metric: METRIC.to_string(),
@@ -461,22 +413,27 @@ impl Trainer {
             per_class: evaluation.classes.iter().map(|c| (c.name.clone(), c.ap.unwrap_or(f64::NAN))).collect(),
             seconds: clock.elapsed().as_secs_f64(),
         }))?;
-        Ok(Some((evaluation, found)))
+        Ok(Some((evaluation, found.detections)))
     }
 
-    /// A file of weights alone. Its metadata holds nothing that differs between equal runs.
+    /// A file of weights alone. Its metadata holds nothing that differs between equal runs: no time, no path.
     fn weight_file(&self, tensors: BTreeMap<String, crate::weights::FileTensor>, step: u64) -> WeightFile {
-        let metadata = serde_json::json!({ "step": step, "model": self.job.config.model }).to_string();
+        let model = ModelConfig { backbone: String::new(), ..self.job.config.model.clone() };
+        let metadata = serde_json::json!({ "step": step, "model": model }).to_string();
         WeightFile { tensors, metadata, ..Default::default() }
     }
 
-    fn save(&mut self, state: &State) -> Result<()> {
+    /// Saves the checkpoint, then the weights alone.
+    fn save(&mut self, state: &mut State) -> Result<()> {
+        state.saved = Some(state.step);
         let c = Checkpoint {
             version: VERSION,
             step: state.step,
             steps: state.steps,
             best: state.best,
-            skipped: state.skipped,
+            evaluated: state.evaluated,
+            skipped: self.skipped(state.step)?,
+            in_a_row: state.in_a_row,
             seconds: state.seconds(),
             config: self.job.config.to_toml()?,
         };

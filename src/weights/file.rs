@@ -10,8 +10,12 @@ use safetensors::tensor::{Dtype, SafeTensors, View};
 use crate::{Error, Result};
 
 /// The one metadata key of our files; its value is JSON. (A single key, because the order of several would differ from
-/// run to run, and equal runs must give equal bytes.)
+/// run to run, and equal runs must give equal bytes.) The value is `{"crc32c":"89abcdef","about":{...}}`: what the file
+/// is about, and the checksum of that text and of all arrays, so that altered bytes are an error and never a network
+/// that is a little wrong.
 const KEY: &str = "autobidet";
+const CHECKSUM: &str = "{\"crc32c\":\"";
+const ABOUT: &str = "\",\"about\":";
 
 /// A named array of a file, as f32 or as 32-bit words.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +75,14 @@ impl WeightFile {
     /// Reads a file. f16 and bf16 become f32; 64-bit integers must fit 32 bits.
     ///
     /// # Errors
-    /// [`Error::Format`] when it is cut off, altered, not safetensors, or holds types that we do not read.
+    /// [`Error::Format`] when it is cut off, altered (files of this program carry a checksum), not safetensors, or holds
+    /// types that we do not read.
     pub fn read(path: &Path) -> Result<WeightFile> {
+        let kind = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+        if !kind.is_file() {
+            // A device file might never end.
+            return Err(Error::format(path, "is not a regular file", "Give a safetensors file."));
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let damaged = |problem: String| {
             Error::format(
@@ -87,8 +97,15 @@ impl WeightFile {
         let file =
             SafeTensors::deserialize(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
         let mut out = WeightFile { path: path.to_path_buf(), ..Default::default() };
-        if let Some(m) = header.metadata() {
-            out.metadata = m.get(KEY).cloned().unwrap_or_default();
+        let mut checksum = None;
+        if let Some(m) = header.metadata().as_ref().and_then(|m| m.get(KEY)) {
+            out.metadata = match unsealed(m) {
+                Some((sum, about)) => {
+                    checksum = Some(sum);
+                    about.to_string()
+                }
+                None => m.clone(),
+            };
         }
         for (name, t) in file.tensors() {
             let data = t.data();
@@ -110,12 +127,32 @@ impl WeightFile {
             };
             out.tensors.insert(name.to_string(), FileTensor { shape: t.shape().to_vec(), words, float });
         }
+        if checksum.is_some_and(|sum| sum != out.checksum()) {
+            return Err(damaged("was altered or damaged: its contents do not fit its checksum".to_string()));
+        }
         Ok(out)
+    }
+
+    /// CRC-32C of the metadata and of all arrays with their names, kinds and shapes.
+    fn checksum(&self) -> u32 {
+        let mut sum = crc32c::crc32c(self.metadata.as_bytes());
+        for (name, t) in &self.tensors {
+            sum = crc32c::crc32c_append(sum, name.as_bytes());
+            let shape = t.shape.iter().map(|d| *d as u64);
+            for v in [name.len() as u64, t.float as u64, t.shape.len() as u64].into_iter().chain(shape) {
+                sum = crc32c::crc32c_append(sum, &v.to_le_bytes());
+            }
+            sum = crc32c::crc32c_append(sum, bytemuck::cast_slice(&t.words));
+        }
+        sum
     }
 
     /// The bytes of the file: the same for the same contents.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let metadata = (!self.metadata.is_empty()).then(|| HashMap::from([(KEY.to_string(), self.metadata.clone())]));
+        let metadata = (!self.metadata.is_empty()).then(|| {
+            let sealed = format!("{CHECKSUM}{:08x}{ABOUT}{}}}", self.checksum(), self.metadata);
+            HashMap::from([(KEY.to_string(), sealed)])
+        });
         let views: Vec<(&String, Stored<'_>)> = self.tensors.iter().map(|(n, t)| (n, Stored(t))).collect();
         safetensors::serialize(views, metadata)
             .map_err(|e| Error::format(&self.path, format!("cannot be written: {e}"), "This is a mistake of ours."))
@@ -127,8 +164,22 @@ impl WeightFile {
     }
 }
 
-/// Writes a file under a temporary name beside its place, flushes it to the disk, and renames it.
+/// The checksum and the text of a sealed value.
+fn unsealed(value: &str) -> Option<(u32, &str)> {
+    let (sum, rest) = value.strip_prefix(CHECKSUM)?.split_at_checked(8)?;
+    let about = rest.strip_prefix(ABOUT)?.strip_suffix('}')?;
+    Some((u32::from_str_radix(sum, 16).ok()?, about))
+}
+
+/// Writes a file under a temporary name beside its place, flushes it to the disk, and renames it. A link is followed, and
+/// what is there and not a regular file (`/dev/stdout`, a pipe) is written to as it is.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let linked = std::fs::canonicalize(path);
+    let path = linked.as_deref().unwrap_or(path);
+    if path.exists() && !path.is_file() {
+        let write = || std::fs::File::options().write(true).open(path)?.write_all(bytes);
+        return write().map_err(|e| Error::io("write", path, e));
+    }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     let temporary = path.with_file_name(name);

@@ -6,4 +6,4 @@ mod transfer;
 
 pub use backbone::load_vgg16;
 pub use file::{FileTensor, WeightFile, write_atomically};
-pub use transfer::{Transfer, collect, load};
+pub use transfer::{Transfer, collect, compare, load};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{FileTensor, WeightFile};
-use crate::plan::Executor;
+use crate::plan::{Executor, Plan};
 use crate::{Error, Result};
 
 /// What happened to a file's tensors.
@@ -30,32 +30,25 @@ pub fn collect(e: &mut dyn Executor) -> Result<BTreeMap<String, FileTensor>> {
     Ok(out)
 }
 
-/// Writes a file's tensors into an executor's parameters of the same names.
+/// Compares a file's tensors with the parameters of a plan.
 ///
 /// # Errors
 /// A tensor of the right name and another shape is always an error ("weights of another model"); with `strict`, missing
 /// and unexpected names are too (`num_batches_tracked`, which PyTorch counts for itself, is never missed).
-pub fn load(e: &mut dyn Executor, file: &WeightFile, strict: bool) -> Result<Transfer> {
+pub fn compare(plan: &Plan, file: &WeightFile, strict: bool) -> Result<Transfer> {
     let mut report = Transfer::default();
     let mut wrong = Vec::new();
     let mut used = std::collections::BTreeSet::new();
-    let mut writes = Vec::new();
-    for p in e.plan().params.clone() {
-        let info = e.plan().info(p.tensor).clone();
+    for p in &plan.params {
+        let info = plan.info(p.tensor);
         let files = p.files(info.shape);
-        let mut arrays = Vec::new();
-        for (name, shape) in &files {
-            match file.tensors.get(name) {
-                Some(t) if t.shape == *shape => arrays.push(t.to_f32()),
-                Some(t) => wrong.push(format!("{name} is {:?}, expected {shape:?}", t.shape)),
-                None => report.missing.push(name.clone()),
-            }
+        for (name, shape) in files {
             used.insert(name.clone());
-        }
-        if arrays.len() == files.len() {
-            let slices: Vec<&[f32]> = arrays.iter().map(|a| a.as_slice()).collect();
-            writes.push((p.tensor, p.to_engine(&info, &slices)?));
-            report.matched.extend(files.into_iter().map(|(n, _)| n));
+            match file.tensors.get(&name) {
+                Some(t) if t.shape == shape => report.matched.push(name),
+                Some(t) => wrong.push(format!("{name} is {:?}, expected {shape:?}", t.shape)),
+                None => report.missing.push(name),
+            }
         }
     }
     report.unexpected =
@@ -75,11 +68,28 @@ pub fn load(e: &mut dyn Executor, file: &WeightFile, strict: bool) -> Result<Tra
         return Err(Error::format(
             &file.path,
             format!("holds the weights of another model: {}", problems.join("; ")),
-            format!("Give the --model, --method and classes that it was trained with (this one is {}).", e.plan().name),
+            format!("Give the --model, --method and classes that it was trained with (this one is {}).", plan.name),
         ));
     }
-    for (t, words) in writes {
-        e.write(t, &words)?;
+    Ok(report)
+}
+
+/// Writes a file's tensors into an executor's parameters of the same names, after [`compare`] found nothing wrong. A
+/// parameter that is made of several tensors is written when all are there.
+///
+/// # Errors
+/// As [`compare`]; then nothing was written.
+pub fn load(e: &mut dyn Executor, file: &WeightFile, strict: bool) -> Result<Transfer> {
+    let report = compare(e.plan(), file, strict)?;
+    for p in e.plan().params.clone() {
+        let info = e.plan().info(p.tensor).clone();
+        let files = p.files(info.shape);
+        let arrays: Vec<Vec<f32>> =
+            files.iter().filter_map(|(n, _)| file.tensors.get(n)).map(FileTensor::to_f32).collect();
+        if arrays.len() == files.len() {
+            let slices: Vec<&[f32]> = arrays.iter().map(|a| a.as_slice()).collect();
+            e.write(p.tensor, &p.to_engine(&info, &slices)?)?;
+        }
     }
     Ok(report)
 }

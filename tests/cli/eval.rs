@@ -1,0 +1,94 @@
+//! `eval`
+
+use autobidet::eval::COCO_NAMES;
+use serde_json::{Value, json};
+
+use super::{arg, call, fails, scenes, trained, works};
+
+#[test]
+fn a_run_is_measured_as_its_training_measured_it() {
+    let run = trained();
+    let want: Value = serde_json::from_slice(&std::fs::read(run.join("evaluation.json")).unwrap()).unwrap();
+    // The run's own data; and the same images as a VOC folder, where boxes are whole pixels counted from one.
+    let own: Value =
+        serde_json::from_str(&works(&["eval", "--weights", arg(run), "--json", "--device", "cpu"]).out).unwrap();
+    assert_eq!(own, want);
+    for key in ["metric", "iou", "map", "per_class"] {
+        assert!(!own[key].is_null(), "{key} in {own}");
+    }
+    assert_eq!((&own["metric"], &own["iou"]), (&json!("voc"), &json!(0.5)));
+    assert_eq!(own["per_class"].as_object().unwrap().len(), 6);
+    let file = run.join("best.safetensors");
+    let args = ["eval", "--weights", arg(&file), "--data", arg(scenes()), "--json", "--device", "cpu", "--batch", "2"];
+    let voc: Value = serde_json::from_str(&works(&args).out).unwrap();
+    assert!((voc["map"].as_f64().unwrap() - want["map"].as_f64().unwrap()).abs() < 0.05, "{voc} {want}");
+    let coco: Value = serde_json::from_str(&works(&[&args[..], &["--metric", "coco"]].concat()).out).unwrap();
+    for name in COCO_NAMES {
+        assert!(coco[name].is_number(), "{name} in {coco}");
+    }
+    assert_eq!(coco["AP"], coco["map"]);
+    assert!(works(&args[..5]).out.contains("mAP"));
+}
+
+#[test]
+fn detections_from_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let truth = dir.path().join("instances.json");
+    let boxes = [[10.0, 20.0, 30.0, 40.0], [50.0, 50.0, 20.0, 20.0]];
+    let annotations: Vec<Value> = boxes
+        .iter()
+        .enumerate()
+        .map(|(i, b)| json!({"id": i + 1, "image_id": 7, "category_id": 3 + i, "bbox": b, "area": b[2] * b[3], "iscrowd": 0}))
+        .collect();
+    let categories = json!([{"id": 3, "name": "cat"}, {"id": 4, "name": "big dog"}]);
+    let images = json!([{"id": 7, "file_name": "7.jpg", "width": 100, "height": 100}]);
+    let all = json!({"images": images, "annotations": annotations, "categories": categories});
+    std::fs::write(&truth, all.to_string()).unwrap();
+    let found = dir.path().join("found.json");
+    let row = |category: u32, b: [f64; 4]| json!({"image_id": 7, "category_id": category, "bbox": b, "score": 0.9});
+    std::fs::write(&found, json!([row(3, boxes[0]), row(4, [0.0, 0.0, 5.0, 5.0])]).to_string()).unwrap();
+    let eval = |metric: &str| -> Value {
+        let args = ["eval", "--detections", arg(&found), "--ground-truth", arg(&truth), "--metric", metric, "--json"];
+        serde_json::from_str(&works(&args).out).unwrap()
+    };
+    for metric in ["voc", "voc07", "coco"] {
+        let e = eval(metric);
+        assert_eq!((&e["map"], &e["per_class"]["cat"]), (&json!(0.5), &json!(1.0)), "{e}");
+        assert_eq!(e["per_class"]["big dog"], json!(0.0));
+    }
+    assert_eq!((&eval("coco")["AP50"], &eval("coco")["ARs"]), (&json!(0.5), &json!(0.0)));
+
+    // The kit's files with a VOC folder: its own annotations as detections are perfect.
+    let kit = dir.path().join("kit");
+    std::fs::create_dir(&kit).unwrap();
+    let set = autobidet::data::open(scenes(), "test").unwrap();
+    for (k, class) in set.classes.iter().enumerate() {
+        let lines: String = set
+            .images
+            .iter()
+            .flat_map(|i| i.objects.iter().filter(|o| o.class == k).map(|o| (&i.id, o.bbox)))
+            .map(|(id, b)| format!("{id} 0.5 {} {} {} {}\n", b.xmin, b.ymin, b.xmax, b.ymax))
+            .collect();
+        std::fs::write(kit.join(format!("comp4_det_test_{class}.txt")), lines).unwrap();
+    }
+    for more in [&["--metric", "voc07"][..], &["--pixels", "inclusive"], &["--difficult", "count", "--iou", "0.9"]] {
+        let args = [&["eval", "--detections", arg(&kit), "--data", arg(scenes()), "--json"], more].concat();
+        let e: Value = serde_json::from_str(&works(&args).out).unwrap();
+        assert_eq!(e["map"], json!(1.0), "{e}");
+    }
+
+    std::fs::write(&found, r#"[{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3], "score": 1}]"#).unwrap();
+    let base = ["eval", "--detections", arg(&found), "--ground-truth", arg(&truth)];
+    fails(&base, 1, &["found.json:1", "entry 0"]);
+    std::fs::write(&found, "[".repeat(100_000)).unwrap();
+    fails(&base, 1, &["found.json"]);
+    fails(&["eval", "--detections", arg(&found)], 2, &["--data: is missing"]);
+    fails(&[&base[..], &["--metric", "mean"]].concat(), 2, &["--metric", "voc07, voc, coco"]);
+    fails(&[&base[..], &["--iou", "1.5"]].concat(), 2, &["--iou"]);
+    fails(
+        &["eval", "--detections", arg(&dir.path().join("no")), "--ground-truth", arg(&truth)],
+        1,
+        &["no: cannot read"],
+    );
+    assert_eq!(call(&["eval"]).code, Some(2));
+}

@@ -1,0 +1,120 @@
+//! Networks: the published counts, the names of official checkpoints, plans that fit the WebGPU floor.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use autobidet::config::{Method, ModelConfig, ModelName, RunConfig};
+use autobidet::gpu::{Gpu, GpuExecutor};
+use autobidet::models::Detector;
+use autobidet::plan::{Builder, Mode, Plan, PlanLimits};
+use autobidet::train::training_plan;
+
+fn detector(model: &str, method: &str, classes: usize) -> Detector {
+    let config = ModelConfig {
+        name: model.parse::<ModelName>().unwrap(),
+        method: method.parse::<Method>().unwrap(),
+        classes: (0..classes).map(|i| format!("class{i}")).collect(),
+        ..Default::default()
+    };
+    Detector::new(&config).unwrap()
+}
+
+fn eval_plan(d: &Detector) -> Plan {
+    Builder::build("t", Mode::Eval, PlanLimits::HOST, 1, |b| d.network(b)).unwrap().0
+}
+
+/// Parameters, float MACs and binary MACs of one image.
+fn counts(p: &Plan) -> (u64, u64, u64) {
+    let sum = |f: fn(&autobidet::plan::LayerInfo) -> u64| p.layers.iter().map(f).sum();
+    (sum(|l| l.params), sum(|l| l.cost.macs), sum(|l| l.cost.binary_macs))
+}
+
+#[test]
+fn binarized_ssd300_has_the_released_network_s_counts() {
+    for (classes, params, float, binary) in [(20, 32_725_030, 2_630.2, 40_489.0), (80, 40_744_750, 5_617.0, 40_489.0)] {
+        let (p, f, b) = counts(&eval_plan(&detector("ssd300-vgg16", "bidet-sc", classes)));
+        assert_eq!(p, params);
+        assert!((f as f64 / 1e6 - float).abs() < 0.05 && (b as f64 / 1e6 - binary).abs() < 0.05, "{f} {b}");
+    }
+}
+
+#[test]
+fn float_ssd300_has_the_original_s_counts() {
+    let config = ModelConfig { float_batch_norm: false, ..detector("ssd300-vgg16", "float", 20).config };
+    let (p, f, _) = counts(&eval_plan(&Detector::new(&config).unwrap()));
+    // The published 26,285,486 parameters and 31,373.5 MMAC, and the 4 log-variances a prior that our location heads have
+    // beside the 4 means (their weights 3x3 and biases, at 38, 19, 10, 5, 3 and 1 cells).
+    let heads = [(38u64, 512u64, 4u64), (19, 1024, 6), (10, 512, 6), (5, 256, 6), (3, 256, 4), (1, 256, 4)];
+    let extra: u64 = heads.iter().map(|(_, c, boxes)| 4 * boxes * (9 * c + 1)).sum();
+    let macs: u64 = heads.iter().map(|(s, c, boxes)| 4 * boxes * 9 * c * s * s).sum();
+    assert_eq!(p, 26_285_486 + extra);
+    assert!((((f - macs) as f64) / 1e6 - 31_373.5).abs() < 0.1, "{}", f - macs);
+}
+
+#[test]
+fn names_and_shapes_are_those_of_official_checkpoints() {
+    let shared = std::env::var("AUTOBIDET_SHARED").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    let Ok(text) = std::fs::read_to_string(shared.join("conformance/bidet_ssd300_state.tsv")) else {
+        println!("no list of an official checkpoint in {}, skipped", shared.display());
+        return;
+    };
+    let official: BTreeMap<String, String> = text
+        .lines()
+        .skip(1)
+        .map(|l| l.split('\t').collect::<Vec<_>>())
+        .filter(|l| !l[0].ends_with("num_batches_tracked"))
+        .map(|l| (l[0].to_string(), l[2].to_string()))
+        .collect();
+    let plan = eval_plan(&detector("ssd300-vgg16", "bidet-sc", 20));
+    let ours: BTreeMap<String, String> = plan
+        .params
+        .iter()
+        .flat_map(|p| p.files(plan.info(p.tensor).shape))
+        .map(|(n, s)| (n, s.iter().map(|v| v.to_string()).collect::<Vec<_>>().join(",")))
+        .collect();
+    assert_eq!(ours, official);
+}
+
+#[test]
+fn tiny_is_small() {
+    for (method, limit) in [("bidet-sc", 1_400_000), ("float", 1_400_000)] {
+        let d = detector("tiny", method, 20);
+        let (p, f, b) = counts(&eval_plan(&detector("tiny", method, 6)));
+        assert!(p < limit && f + b < 300_000_000, "{method}: {p} parameters, {} MACs", f + b);
+        assert_eq!(d.priors.len(), 4 * (400 + 100 + 25 + 9));
+    }
+}
+
+/// Every training plan is valid on the WebGPU floor: wgpu's noop backend checks all shaders, bindings and dispatches.
+#[test]
+fn training_plans_are_valid_on_the_webgpu_floor() {
+    let gpu = Gpu::noop().unwrap();
+    for (model, method, batch) in [
+        ("tiny", "bidet-sc", 16),
+        ("tiny", "float", 4),
+        ("tiny", "bireal+sop", 3),
+        ("ssd300-vgg16", "bidet-sc", 8),
+        ("ssd300-vgg16", "float", 6),
+    ] {
+        let d = detector(model, method, 20);
+        let config = RunConfig { model: d.config.clone(), ..Default::default() };
+        let (plan, _) = training_plan(&d, &config, gpu.limits(), batch).unwrap();
+        let largest = plan.memory.blocks.iter().map(|b| b.bytes).max().unwrap();
+        assert!(largest <= PlanLimits::FLOOR.max_binding, "{model} {method}: a block of {largest} bytes");
+        if model == "ssd300-vgg16" {
+            assert!(plan.slices.len() > 1, "a batch of {batch} at 300x300 does not fit 128 MiB a binding");
+        }
+        GpuExecutor::new(gpu.clone(), Arc::new(plan)).unwrap();
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_named_with_the_limit_and_the_way_out() {
+    let d = detector("ssd300-vgg16", "bidet-sc", 20);
+    let config = RunConfig { model: d.config.clone(), ..Default::default() };
+    let limits = PlanLimits { max_binding: 8 << 20, ..PlanLimits::FLOOR };
+    let e = training_plan(&d, &config, limits, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(e.contains("tensor ") && e.contains("8.0 MiB") && e.contains("--device"), "{e}");
+}

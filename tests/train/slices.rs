@@ -1,0 +1,125 @@
+//! Small limits slice a plan, and change nothing; micro-batches are the mean of their gradients.
+
+use std::sync::Arc;
+
+use autobidet::data::{Augment, Loader, LoaderOptions, Sample};
+use autobidet::detect::matching::Matcher;
+use autobidet::device::Device;
+use autobidet::models::Detector;
+use autobidet::plan::{Executor, PlanLimits};
+use autobidet::predict::VARIANCES;
+use autobidet::testing::test_gpu;
+use autobidet::train::{Scalars, Targets, TrainNetwork, feed, first_weights, targets, training_plan};
+use autobidet::weights::{FileTensor, collect};
+
+use super::config;
+
+/// Two training images with their targets.
+fn batch(detector: &Detector) -> (Vec<f32>, Vec<Targets>) {
+    let spec = autobidet::data::scenes::SceneSpec { seed: 1, width: 160, height: 160 };
+    let data = Arc::new(autobidet::data::scenes::train(&spec, 2));
+    let matcher = Matcher::new(&detector.priors, 0.5, VARIANCES);
+    let classes = data.classes.len();
+    let options = LoaderOptions { batch: 2, threads: 1, ..Default::default() };
+    let closure = move |s: &Sample<'_>| targets(&matcher, classes, s);
+    let mut loader = Loader::train(data, detector.preprocess, Augment::none(), options, 0, closure).unwrap();
+    let b = loader.next().unwrap().unwrap();
+    (b.images, b.targets)
+}
+
+fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
+    let mut c = config();
+    c.model.method = method.parse().unwrap();
+    c.model.classes = autobidet::data::scenes::CLASSES.map(str::to_string).to_vec();
+    let d = Detector::new(&c.model).unwrap();
+    (c, d)
+}
+
+fn scalars(step: u32) -> Scalars {
+    Scalars {
+        lr: 1e-3,
+        ib_weight: 0.1,
+        sop_weight: 0.2,
+        clip_norm: 5.0,
+        noise: 0.001,
+        seed: 1,
+        step,
+        gradient_scale: 1.0,
+    }
+}
+
+/// Two steps of four images, with plans made for `limits`: slices, losses and weights.
+fn two_steps(device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
+    let (c, d) = detector("bidet-sc");
+    let (plan, net) = training_plan(&d, &c, limits, 4).unwrap();
+    let slices = plan.slices.len();
+    let mut e = device.executor(Arc::new(plan)).unwrap();
+    first_weights(e.as_mut(), &net, 1).unwrap();
+    let (images, targets) = batch(&d);
+    let (images, targets) = ([images.clone(), images].concat(), [targets.clone(), targets].concat());
+    let mut losses = Vec::new();
+    for step in 0..2 {
+        feed(e.as_mut(), &net, &scalars(step), &images, &targets).unwrap();
+        e.run(&["clear", "forward", "backward", "update"]).unwrap();
+        losses.extend(net.losses.iter().map(|(_, t)| e.read(*t).unwrap()[0]));
+    }
+    (slices, losses, collect(e.as_mut()).unwrap().into_iter().collect())
+}
+
+/// One image's largest map, 80x80x32 floats, fits; four do not.
+const SMALL: PlanLimits = PlanLimits { max_binding: 1 << 20, max_buffer: 1 << 20, ..PlanLimits::FLOOR };
+
+fn small_limits_change_nothing(device: &Device) {
+    let (one, losses, weights) = two_steps(device, device.limits());
+    let (many, sliced_losses, sliced_weights) = two_steps(device, SMALL);
+    assert!(one == 1 && many == 4, "{one} and {many} slices");
+    assert_eq!(losses, sliced_losses);
+    for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
+        assert!(a == b, "{name} differs");
+    }
+}
+
+#[test]
+fn small_limits_change_nothing_on_the_twins() {
+    small_limits_change_nothing(&Device::Cpu);
+}
+
+#[test]
+fn small_limits_change_nothing_on_an_adapter() {
+    if let Some(device) = test_gpu().unwrap() {
+        small_limits_change_nothing(&device);
+    }
+}
+
+/// Runs forward and backward on each part, then the update, and gives each parameter's squared gradient.
+fn squares(e: &mut dyn Executor, net: &TrainNetwork, parts: &[(&[f32], &[Targets])]) -> Vec<f32> {
+    e.run(&["clear"]).unwrap();
+    for (images, targets) in parts {
+        let s = Scalars { noise: 0.0, clip_norm: 0.0, gradient_scale: 1.0 / parts.len() as f32, ..scalars(0) };
+        feed(e, net, &s, images, targets).unwrap();
+        e.run(&["forward", "backward"]).unwrap();
+    }
+    e.run(&["update"]).unwrap();
+    e.read_f32(net.norm.squares).unwrap()
+}
+
+#[test]
+fn micro_batches_are_the_mean_of_their_gradients() {
+    // Images A B A B have the batch-norm statistics of A B, so the gradient of the four is the mean of the two parts'.
+    let (c, d) = detector("float");
+    let (images, targets) = batch(&d);
+    let run = |n: u32, parts: &[(&[f32], &[Targets])]| {
+        let (plan, net) = training_plan(&d, &c, PlanLimits::HOST, n).unwrap();
+        let mut e = Device::Cpu.executor(Arc::new(plan)).unwrap();
+        first_weights(e.as_mut(), &net, 1).unwrap();
+        squares(e.as_mut(), &net, parts)
+    };
+    let (doubled, all) = ([images.clone(), images.clone()].concat(), [targets.clone(), targets.clone()].concat());
+    let whole = run(4, &[(&doubled, &all)]);
+    let parts = run(2, &[(&images, &targets), (&images, &targets)]);
+    let norm: f32 = whole.iter().sum();
+    assert!(norm > 0.0);
+    for (i, (a, b)) in whole.iter().zip(&parts).enumerate() {
+        assert!((a - b).abs() <= 1e-3 * a.max(1e-4 * norm), "parameter {i}: {a} and {b}");
+    }
+}
