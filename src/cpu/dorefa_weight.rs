@@ -33,7 +33,7 @@ fn largest(maxima: &[f32]) -> f32 {
 }
 
 /// The vectors of a lane of a block, in order.
-fn share<'v>(values: &'v [f32], blocks: usize, block: usize, lane: usize) -> impl Iterator<Item = &'v [f32; 4]> {
+fn share(values: &[f32], blocks: usize, block: usize, lane: usize) -> impl Iterator<Item = &[f32; 4]> {
     values.as_chunks::<4>().0.iter().skip(block * LANES + lane).step_by(blocks * LANES)
 }
 
