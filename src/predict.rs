@@ -31,9 +31,9 @@ pub struct Predictor {
 pub struct Raw {
     /// Images.
     pub n: usize,
-    /// [n][priors][8]: four log-variances, four means.
+    /// `[n][priors][8]`: four log-variances, four means.
     pub locations: Vec<f32>,
-    /// [n][priors][classes + 1].
+    /// `[n][priors][classes + 1]`.
     pub logits: Vec<f32>,
 }
 
@@ -152,7 +152,7 @@ impl Predictor {
     }
 }
 
-/// Row-wise softmax of [rows][k].
+/// Row-wise softmax of `[rows][k]`.
 pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
     let mut out = logits.to_vec();
     for row in out.chunks_exact_mut(k) {

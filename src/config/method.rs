@@ -14,7 +14,7 @@ pub enum Binarization {
     /// Float weights and activations.
     Float,
     /// Sign activations with the ApproxSign gradient, weights alpha * sign(W), a shortcut around every convolution
-    /// (Liu et al., Bi-Real Net, ECCV 2018; spec: binarization, section 1).
+    /// (Liu et al., Bi-Real Net, ECCV 2018; docs/method.md, section 1).
     BiReal,
 }
 

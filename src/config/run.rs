@@ -161,13 +161,13 @@ pub struct TrainConfig {
     pub clip_norm: f32,
     /// Seed of first weights, data order, augmentation and location noise.
     pub seed: u32,
-    /// Weight of the information-bottleneck term: 1 / beta (spec: method 2.1).
+    /// Weight of the information-bottleneck term: 1 / beta (docs/method.md, section 2).
     pub ib_weight: f32,
     /// Weight of the object prior: gamma.
     pub sop_weight: f32,
     /// Fraction of the steps after which the extra terms count; negative: the schedule's own.
     pub extra_terms_from: f64,
-    /// Scale of the location noise at positive priors (spec: method 2.3).
+    /// Scale of the location noise at positive priors (docs/method.md, section 2.2).
     pub location_noise: f32,
     /// Steps between evaluations on the test split; 0: about ten in a run.
     pub eval_every: u64,

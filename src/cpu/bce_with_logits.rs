@@ -48,7 +48,7 @@ pub fn bce_with_logits_partial(dims: &BceWithLogitsDims, logits: &[f32], targets
     });
 }
 
-/// d_x (+)= scale[index] factor (sigmoid(x) - t); pad lanes get 0.
+/// `d_x (+)= scale[index] factor (sigmoid(x) - t)`; pad lanes get 0.
 pub fn bce_with_logits_d_input(
     dims: &BceWithLogitsDims,
     logits: &[f32],

@@ -146,7 +146,7 @@ pub fn binary_conv2d(dims: &ConvDims, x: &[u32], w: &[u32], alpha: &[f32], y: &m
     );
 }
 
-/// d_x (+)= window(x) * sum over taps and o of alpha[o] * d_z at the output pixel whose tap reads it * sign of w.
+/// d_x (+)= window(x) * sum over taps and o of `alpha[o] * d_z` at the output pixel whose tap reads it * sign of w.
 /// d_z: map; w: (KH,KW,words,O padded); x, d_x: maps of the real input.
 pub fn binary_conv2d_d_input(dims: &ConvDims, d_z: &[f32], w: &[u32], alpha: &[f32], x: &[f32], d_x: &mut [f32]) {
     let g = Geometry::of(dims);
@@ -182,7 +182,7 @@ pub fn binary_conv2d_d_input(dims: &ConvDims, d_z: &[f32], w: &[u32], alpha: &[f
     }
 }
 
-/// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of the activation at the tap * d_y[n,p,q,o]; splits as in
+/// `d_w[kh,kw,c,o]` += sum over n, p, q, in this order, of the activation at the tap * `d_y[n,p,q,o]`; splits as in
 /// `conv2d_d_weight`. x: sign words, d_y: map, d_w: gradient of the binary weights in the latent weights' layout.
 pub fn binary_conv2d_d_weight(dims: &ConvDims, x: &[u32], d_y: &[f32], d_w: &mut [f32]) {
     let g = Geometry::of(dims);
@@ -245,7 +245,7 @@ dims! {
     }
 }
 
-/// From latent weights ([taps][C][O]): sign words ([taps][words][O padded]) and alpha (one a channel). The sign of 0 is
+/// From latent weights (`[taps][C][O]`): sign words (`[taps][words][O padded]`) and alpha (one a channel). The sign of 0 is
 /// +1.
 pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32], alpha: &mut [f32]) {
     let (taps, c, o) = ((dims.kh * dims.kw) as usize, dims.c as usize, dims.o as usize);
@@ -274,7 +274,7 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
 }
 
 /// d_latent += alpha_o g + sign(W)/n * sum over the filter of g sign(W), g being the gradient of the binary weights
-/// (spec: binarization, section 1); with `scaled` 0 just g. sign(0) is 0 in the second term.
+/// (docs/method.md, section 1); with `scaled` 0 just g. sign(0) is 0 in the second term.
 pub fn binary_weight_d_latent(
     dims: &BinaryWeightDims,
     latent: &[f32],

@@ -22,7 +22,7 @@ dims! {
     }
 }
 
-/// partials[first + image * blocks + block][c] = sum of x over the pixels of that block.
+/// `partials[first + image * blocks + block][c]` = sum of x over the pixels of that block.
 pub fn channel_sum(dims: &ChannelSumDims, x: &[f32], partials: &mut [f32]) {
     let width = 4 * dims.vectors as usize;
     let (pixels, block, blocks) = (dims.pixels as usize, dims.block as usize, dims.blocks as usize);

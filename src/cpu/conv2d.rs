@@ -87,7 +87,7 @@ impl Geometry {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// The input pixel (within all images) that tap `t` of output pixel `m` reads, or [`NONE`].
+    /// The input pixel (within all images) that tap `t` of output pixel `m` reads, or `NONE`.
     #[inline]
     pub fn read(&self, m: usize, t: usize) -> usize {
         self.read_at(self.output_pixel(m), t)
@@ -112,7 +112,7 @@ impl Geometry {
         if y < self.input[0] && x < self.input[1] { (image * self.input[0] + y) * self.input[1] + x } else { NONE }
     }
 
-    /// The output pixel (within all images) whose tap `t` reads input pixel (image, y, x), or [`NONE`].
+    /// The output pixel (within all images) whose tap `t` reads input pixel (image, y, x), or `NONE`.
     #[inline]
     pub fn reached(&self, image: usize, y: usize, x: usize, t: usize) -> usize {
         let kh = t / self.kernel[1];
@@ -133,7 +133,7 @@ impl Geometry {
 /// Output pixels of a task of [`rows`].
 const PART: usize = 192;
 
-/// y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh dil, q s - pad + kw dil, c] * w[kh,kw,c,o].
+/// `y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh dil, q s - pad + kw dil, c] * w[kh,kw,c,o]`.
 ///
 /// With `accumulate` the result is added to y (the gradient of a transposed convolution).
 pub fn conv2d(dims: &ConvDims, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
@@ -194,7 +194,7 @@ fn grouped(dims: &ConvDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], y:
     });
 }
 
-/// d_x[n,h,w,c] (+)= sum over kh, kw, o of d_y at the output pixel whose tap reads it * w[kh,kw,c,o].
+/// `d_x[n,h,w,c]` (+)= sum over kh, kw, o of d_y at the output pixel whose tap reads it * `w[kh,kw,c,o]`.
 pub fn conv2d_d_input(dims: &ConvDims, d_y: &[f32], w: &[f32], d_x: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
@@ -265,7 +265,7 @@ pub(super) fn backward(
     });
 }
 
-/// d_w[kh,kw,c,o] += sum over n, p, q, in this order, of x at the tap * d_y[n,p,q,o].
+/// `d_w[kh,kw,c,o]` += sum over n, p, q, in this order, of x at the tap * `d_y[n,p,q,o]`.
 ///
 /// With `splits` over 1, d_w is a buffer of so many partial sums; split s takes the rows p = s, s + splits, ... of every
 /// image.
@@ -330,7 +330,7 @@ dims! {
     }
 }
 
-/// d_w += part[0] + part[1] + ..., in this order.
+/// `d_w += part[0] + part[1] + ...`, in this order.
 pub fn conv2d_d_weight_sum(dims: &Conv2dDWeightSumDims, part: &[f32], d_w: &mut [f32]) {
     for part in part.chunks_exact(4 * dims.len4 as usize).take(dims.splits as usize) {
         for (d, v) in d_w.iter_mut().zip(part) {

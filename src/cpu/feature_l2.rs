@@ -41,7 +41,7 @@ pub fn feature_l2_partial(dims: &FeatureL2Dims, f: &[f32], partials: &mut [f32])
     });
 }
 
-/// d_f (+)= scale[index] factor weight(image) f.
+/// `d_f (+)= scale[index] factor weight(image) f`.
 pub fn feature_l2_d_input(dims: &FeatureL2Dims, f: &[f32], weights: &[f32], scale: &[f32], d_f: &mut [f32]) {
     let image = 4 * dims.vectors as usize;
     rows(d_f, image, image, |n, d_f| {

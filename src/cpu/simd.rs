@@ -1,7 +1,7 @@
 //! The one place with run-time dispatch to vector instructions.
 //!
 //! A hot loop is written once, as an `#[inline(always)]` function that the compiler can vectorise, generic over
-//! [`Lanes`]; [`vectorized!`] compiles it for AVX-512, AVX2 and the plain target and calls the best one.
+//! [`Lanes`]; `vectorized!` compiles it for AVX-512, AVX2 and the plain target and calls the best one.
 
 /// What the loop may assume of the machine.
 pub trait Lanes: Copy {

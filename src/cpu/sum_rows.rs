@@ -14,7 +14,7 @@ dims! {
     }
 }
 
-/// sums = sum of partials [rows][columns] over the rows, and total += sums where asked. In f64, in the order of the rows.
+/// sums = sum of partials `[rows][columns]` over the rows, and total += sums where asked. In f64, in the order of the rows.
 pub fn sum_rows(dims: &SumRowsDims, partials: &[f32], sums: &mut [f32], total: &mut [f32]) {
     let width = 4 * dims.columns as usize;
     let mut exact = vec![0f64; width];

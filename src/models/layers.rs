@@ -103,7 +103,7 @@ pub fn batch_norm(b: &mut Builder, name: &str, x: TensorId, residual: Option<Ten
 }
 
 /// A residual block of the binarized networks: y = BN(BinConv3x3(sign x)) + S(x), S the identity or, for stride 2,
-/// AvgPool 2x2 (ceil mode where asked) -> float 1x1 convolution -> BN (spec: architectures, section 4).
+/// AvgPool 2x2 (ceil mode where asked) -> float 1x1 convolution -> BN (docs/method.md, section 1).
 pub fn binary_block(b: &mut Builder, name: &str, x: TensorId, out: u32, stride: u32) -> Result<TensorId> {
     let shape = b.shape(x);
     let z = binary_conv(b, &format!("{name}.conv"), x, out, Window { stride, ..K3 }, InputDomain::Sign)?;

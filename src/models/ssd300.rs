@@ -1,5 +1,5 @@
-//! `ssd300-vgg16`: the original SSD300 in float, and the binarized network as BiDet's code builds it (spec:
-//! architectures, sections 3 and 4), with the parameter names of those checkpoints.
+//! `ssd300-vgg16`: the original SSD300 in float, and the binarized network as BiDet's code builds it
+//! (docs/method.md, section 1), with the parameter names of those checkpoints.
 
 use super::layers::*;
 use crate::Result;

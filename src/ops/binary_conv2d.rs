@@ -1,5 +1,5 @@
 //! Packed binary 2-D convolution: sign words in memory, xor and countOneBits in the kernel, exact integers; the
-//! straight-through gradients of BiDet's code (spec: binarization, section 1).
+//! straight-through gradients of BiDet's code (docs/method.md, section 1).
 
 use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
 use crate::cpu::binary_conv2d as twin;

@@ -73,7 +73,7 @@ pub static GROUPED_D_WEIGHT: Kernel = kernel!(
 pub static KERNELS: &[&Kernel] =
     &[&FORWARD, &D_INPUT, &D_WEIGHT, &D_WEIGHT_SUM, &GROUPED, &GROUPED_D_INPUT, &GROUPED_D_WEIGHT];
 
-/// y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh d, q s - pad + kw d, c] * w[kh,kw,c,o].
+/// `y[n,p,q,o] = bias[o] + sum over kh, kw, c of x[n, p s - pad + kh d, q s - pad + kw d, c] * w[kh,kw,c,o]`.
 ///
 /// Inputs: x, a map; the weights ([`Format::Weight`], shape (KH, KW, C/groups, O)); optionally the bias, a map of shape
 /// (1,1,1,O). Kept for the backward pass: x.

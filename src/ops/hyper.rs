@@ -1,4 +1,4 @@
-//! The numbers that the host gives to every step: one [`Format::Flat`](crate::plan::Format::Flat) input of
+//! The numbers that the host gives to every step: one [`Format::Flat`] input of
 //! [`LEN`] values. What each place holds is said here, for the host and for the operations.
 
 use crate::Result;

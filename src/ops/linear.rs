@@ -4,7 +4,7 @@ use super::conv2d::Conv2d;
 use crate::plan::{Builder, Cost, Io, Op, Saved, TensorId};
 use crate::{Error, Result};
 
-/// y[n][o] = bias[o] + sum over c of x[n][c] * w[c][o].
+/// `y[n][o] = bias[o] + sum over c of x[n][c] * w[c][o]`.
 ///
 /// Inputs: x, a map of shape (N,1,1,C); the weights (`Format::Weight`, shape (1,1,C,O)); optionally the bias (1,1,1,O).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The static plan: what is computed, in which order, in which memory, before the first step runs.
 //!
 //! A [`Builder`] walks a network once for a fixed batch and size. Each operation ([`Op`]) adds its forward
-//! [`Step`]s; [`Builder::backward`] walks the tape in reverse and adds the backward steps. [`Builder::finish`] assigns
+//! [`Step`]s; [`Builder::backward`] walks the tape in reverse and adds the backward steps. [`Builder::build`] assigns
 //! memory by lifetimes and gives a [`Plan`], which an [`Executor`] replays: `gpu::GpuExecutor` on wgpu,
 //! `cpu::CpuExecutor` on the CPU twins. Shapes never change in a plan, nothing is allocated while it runs.
 //!

@@ -26,7 +26,7 @@ pub enum ParamLayout {
     Conv(String),
     /// [O, I].
     Linear(String),
-    /// Several vectors of C values, stored as planes [P][C] of one [`Format::Map`] tensor of shape (1, 1, P, C).
+    /// Several vectors of C values, stored as planes `[P][C]` of one [`Format::Map`] tensor of shape (1, 1, P, C).
     Planes(Vec<String>),
 }
 

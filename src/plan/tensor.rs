@@ -75,7 +75,7 @@ pub enum Format {
     FlatU32,
     /// i32, dense n*h*w*c without padding.
     FlatI32,
-    /// Convolution weights: f32 [KH][KW][C][O] as shape (n=KH, h=KW, w=C/groups, c=O), C and O rounded up to 4, the pad
+    /// Convolution weights: f32 `[KH][KW][C][O]` as shape (n=KH, h=KW, w=C/groups, c=O), C and O rounded up to 4, the pad
     /// rows and lanes 0.
     Weight,
 }

@@ -1,7 +1,7 @@
 //! The training plan: network, losses, backward pass, optimizer.
 //!
 //! ```text
-//! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (spec: method 2.1)
+//! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (docs/method.md, section 2)
 //! ```
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
 //! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.

@@ -7,9 +7,9 @@ use crate::detect::matching::Matcher;
 /// Targets of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
-    /// [priors][4].
+    /// `[priors][4]`.
     pub loc: Vec<f32>,
-    /// [priors].
+    /// `[priors]`.
     pub conf: Vec<i32>,
     /// Boxes of each class.
     pub counts: Vec<u32>,
