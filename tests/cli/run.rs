@@ -64,6 +64,21 @@ fn a_run_folder_holds_everything() {
 }
 
 #[test]
+fn threads_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = small(dir.path(), "steps = 2");
+    let weights = [("1", "1"), ("3", "2")].map(|(compute, load)| {
+        let out = dir.path().join(compute);
+        let mut args = vec!["train", "--config", arg(&config), "--test-split", "", "--threads", load];
+        args.extend(["--device", "cpu", "--out", arg(&out)]);
+        let o = program(&args).env("RAYON_NUM_THREADS", compute).output().unwrap();
+        assert!(o.status.success(), "{o:?}");
+        std::fs::read(out.join("last.safetensors")).unwrap()
+    });
+    assert!(weights[0] == weights[1]);
+}
+
+#[test]
 fn a_folder_is_never_overwritten_without_being_told() {
     let dir = tempfile::tempdir().unwrap();
     let config = small(dir.path(), "steps = 1");
