@@ -45,13 +45,13 @@ fn main() -> autobidet::Result<()> {
     // Made anew each time (`true`); what is not a file of a run is left alone.
     let folder = RunFolder::create(&path, &config, true)?;
     let outcome = train(Job {
-        pause_after: None,
         folder: folder.clone(),
         config,
         device,
         train: training.clone(),
         test: Some(test.clone()),
         resume: false,
+        pause_after: None,
         // Set it to true from another thread and the run is saved and ends.
         stop: Arc::new(AtomicBool::new(false)),
         // The loop tells what happens; who listens is up to you.
