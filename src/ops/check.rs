@@ -40,3 +40,20 @@ pub(crate) fn expect_rows(b: &Builder, label: &str, what: &str, t: TensorId) -> 
     }
     Ok((s.w, s.c))
 }
+
+/// The shape (KH, KW, C, O) of convolution or linear weights.
+///
+/// # Errors
+/// [`Error::Shape`] where `t` is something else, empty, or larger than kernels can count.
+pub(crate) fn expect_weights(b: &Builder, label: &str, op: &str, t: TensorId) -> Result<Shape> {
+    let info = b.info(t);
+    let size = Format::Weight.elements(info.shape);
+    if info.format == Format::Weight && !info.sliced && !info.shape.is_empty() && size <= u32::MAX as u64 {
+        return Ok(info.shape);
+    }
+    Err(Error::shape(
+        label,
+        format!("{op}: weights (KH, KW, C, O) of 1 to {} values", u32::MAX),
+        format!("{} {} as {:?}", info.name, info.shape, info.format),
+    ))
+}

@@ -98,7 +98,7 @@ impl Default for Conv2d {
 }
 
 /// Invocations that a weight gradient should at least have, for GPUs to be busy; fewer are made up for by splits.
-const BUSY: u32 = 16_384;
+const BUSY: u32 = 4096;
 
 impl Conv2d {
     /// The dims of a convolution from `x` to `out` channels, n = all images. Errors name `label`.

@@ -11,6 +11,8 @@ pub mod channel_sum;
 mod check;
 pub mod conv2d;
 pub mod conv_transpose2d;
+pub mod dorefa_activation;
+pub mod dorefa_weight;
 mod elementwise;
 pub mod feature_l2;
 pub mod gather_heads;
@@ -31,6 +33,7 @@ pub mod relu;
 pub mod softmax;
 pub mod sparse_object_prior;
 pub mod sum_rows;
+pub mod twn_weight;
 pub mod upsample_nearest;
 mod variants;
 
@@ -68,6 +71,8 @@ pub static KERNELS: &[&[&Kernel]] = &[
     channel_sum::KERNELS,
     conv2d::KERNELS,
     conv_transpose2d::KERNELS,
+    dorefa_activation::KERNELS,
+    dorefa_weight::KERNELS,
     feature_l2::KERNELS,
     gather_heads::KERNELS,
     gaussian_location::KERNELS,
@@ -84,6 +89,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     softmax::KERNELS,
     sparse_object_prior::KERNELS,
     sum_rows::KERNELS,
+    twn_weight::KERNELS,
     upsample_nearest::KERNELS,
 ];
 

@@ -16,6 +16,7 @@ mod multibox_loss;
 mod nms;
 mod optimizer;
 mod pool;
+mod quantize;
 mod rearrange;
 mod relu;
 mod softmax;

@@ -12,6 +12,7 @@ mod loss;
 mod multibox_loss;
 mod optimizer;
 mod pool;
+mod quantize;
 mod rearrange;
 mod relu;
 mod softmax;
@@ -85,14 +86,15 @@ pub static ADAPTERS: &[&Adapter] = &[
     &multibox_loss::ADAPTER,
     &optimizer::ADAPTER,
     &pool::ADAPTER,
+    &quantize::ADAPTER,
     &rearrange::ADAPTER,
     &relu::ADAPTER,
     &softmax::ADAPTER,
 ];
 
-/// Operations of the case files that this crate does not have: two-stage detectors and quantization to more than one
-/// bit are no part of it. Their cases are reported and not counted.
-pub static LATER: &[&str] = &["roi_align", "ps_roi_pool", "dorefa_weight", "dorefa_activation", "twn_weight"];
+/// Operations of the case files that this crate does not have: two-stage detectors are no part of it. Their cases are
+/// reported and not counted.
+pub static LATER: &[&str] = &["roi_align", "ps_roi_pool"];
 
 /// The adapter of an operation.
 pub fn adapter(op: &str) -> Option<&'static Adapter> {
