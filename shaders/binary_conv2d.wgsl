@@ -27,29 +27,6 @@ override MODE: u32 = 0u;
 /// Whether Wd is a multiple of 4.
 override WORDS4: bool = false;
 
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;

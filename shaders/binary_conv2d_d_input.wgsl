@@ -23,29 +23,6 @@ override WG_COLS: u32 = 1u;
 /// 0: 1. 1: max(2 - 2|x|, 0), the slope of Bi-Real's approximation of sign. 2: 1 where |x| <= 1. 3: 1 where |x| < 1.
 override WINDOW: u32 = 1u;
 
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> d_z: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;

@@ -17,29 +17,6 @@
 
 override WG: u32 = 64u;
 
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> d_y: array<vec4<f32>>;

@@ -3,28 +3,6 @@
 // Cg = C / groups input channels a group, Og = O / groups output channels, group(o) = o / Og.
 // x: (N, H, W, Cp), w: (KH, KW, Cg padded to 4, Op), y: (N, P, Q, Op), scalars; lanes past O are written 0.
 // One invocation makes four output channels of a pixel. Depth is short here (1 for depthwise), so nothing is blocked.
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;

@@ -3,28 +3,6 @@
 //                     where p s = h + pad - kh d and q s = w + pad - kw d
 // d_y: (N, P, Q, Op), w: (KH, KW, Cg padded to 4, Op), d_x: (N, H, W, Cp); lanes past C are written 0.
 // One invocation makes four channels of a pixel.
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> d_y: array<f32>;
 @group(0) @binding(2) var<storage, read> w: array<f32>;

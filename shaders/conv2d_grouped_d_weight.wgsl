@@ -2,28 +2,6 @@
 //   d_w[kh,kw,c,o] += sum over n, p, q, in this order, of x[.., group(o) * Cg + c] at the tap * d_y[n,p,q,o]
 // x: (N, H, W, Cp), d_y: (N, P, Q, Op), d_w: (KH, KW, Cg padded to 4, Op). The sum starts from what d_w holds, so slices of
 // the batch give the bits of one dispatch. One invocation makes four output channels of one weight row.
-struct ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    groups: u32,
-    accumulate: u32,
-    splits: u32,
-    mode: u32,
-    window: u32,
-}
 @group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;

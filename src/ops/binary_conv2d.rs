@@ -1,6 +1,7 @@
 //! Packed binary 2-D convolution: sign words in memory, xor and countOneBits in the kernel, exact integers; the
 //! straight-through gradients of BiDet's code (docs/method.md, section 1).
 
+use super::CONV_DIMS;
 use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
 use crate::cpu::binary_conv2d as twin;
 use crate::cpu::binary_conv2d::{BinaryWeightDims, SignPackDims};
@@ -32,7 +33,7 @@ pub static D_LATENT: Kernel = kernel!(
 /// Forward.
 pub static FORWARD: Kernel = kernel!(
     "binary_conv2d",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read x: u32, read w: u32, read alpha: f32, write z: f32],
     ["WG", "WG_COLS", "MODE", "WORDS4"],
@@ -41,7 +42,7 @@ pub static FORWARD: Kernel = kernel!(
 /// Gradient to the real input.
 pub static D_INPUT: Kernel = kernel!(
     "binary_conv2d_d_input",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read d_z: f32, read w: u32, read alpha: f32, read x: f32, update d_x: f32],
     ["WG", "WG_COLS", "WINDOW"],
@@ -50,7 +51,7 @@ pub static D_INPUT: Kernel = kernel!(
 /// Gradient to the binary weights.
 pub static D_WEIGHT: Kernel = kernel!(
     "binary_conv2d_d_weight",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read x: u32, read d_y: f32, update d_w: f32],
     ["WG", "MODE"],

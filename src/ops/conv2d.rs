@@ -1,6 +1,6 @@
 //! 2-D convolution of float maps.
 
-use super::{INDEX, map_shape};
+use super::{CONV_DIMS, INDEX, map_shape};
 use crate::cpu::conv2d as twin;
 use crate::cpu::conv2d::{Conv2dDWeightSumDims, ConvDims};
 use crate::plan::{Builder, Cost, Format, Grad, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups, round4};
@@ -9,7 +9,7 @@ use crate::{Error, Result, kernel};
 /// Forward, groups = 1.
 pub static FORWARD: Kernel = kernel!(
     "conv2d",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read x: f32, read w: f32, read bias: f32, update y: f32],
     ["WG", "WG_COLS"],
@@ -18,7 +18,7 @@ pub static FORWARD: Kernel = kernel!(
 /// Gradient to the input, groups = 1.
 pub static D_INPUT: Kernel = kernel!(
     "conv2d_d_input",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read d_y: f32, read w: f32, update d_x: f32],
     ["WG", "WG_COLS"],
@@ -27,7 +27,7 @@ pub static D_INPUT: Kernel = kernel!(
 /// Gradient to the weights, groups = 1.
 pub static D_WEIGHT: Kernel = kernel!(
     "conv2d_d_weight",
-    [],
+    [CONV_DIMS],
     ConvDims,
     [read x: f32, read d_y: f32, update d_w: f32],
     ["WG"],
@@ -45,7 +45,7 @@ pub static D_WEIGHT_SUM: Kernel = kernel!(
 /// Forward with groups.
 pub static GROUPED: Kernel = kernel!(
     "conv2d_grouped",
-    [INDEX],
+    [CONV_DIMS, INDEX],
     ConvDims,
     [read x: f32, read w: f32, read bias: f32, write y: f32],
     [],
@@ -54,7 +54,7 @@ pub static GROUPED: Kernel = kernel!(
 /// Gradient to the input with groups.
 pub static GROUPED_D_INPUT: Kernel = kernel!(
     "conv2d_grouped_d_input",
-    [INDEX],
+    [CONV_DIMS, INDEX],
     ConvDims,
     [read d_y: f32, read w: f32, update d_x: f32],
     [],
@@ -63,7 +63,7 @@ pub static GROUPED_D_INPUT: Kernel = kernel!(
 /// Gradient to the weights with groups.
 pub static GROUPED_D_WEIGHT: Kernel = kernel!(
     "conv2d_grouped_d_weight",
-    [INDEX],
+    [CONV_DIMS, INDEX],
     ConvDims,
     [read x: f32, read d_y: f32, update d_w: f32],
     [],

@@ -42,6 +42,8 @@ pub use variants::{Constants, Variants, variants};
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
 
+/// `shaders/common/conv_dims.wgsl`
+pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
 /// `shaders/common/index.wgsl`
 pub const INDEX: Common = Common { name: "index", source: include_str!("../../shaders/common/index.wgsl") };
 /// `shaders/common/lanes.wgsl`

@@ -1,0 +1,23 @@
+// Sizes of a convolution, the same in all its kernels; what each field means: src/cpu/conv2d.rs.
+struct ConvDims {
+    n: u32,
+    h: u32,
+    w: u32,
+    c: u32,
+    p: u32,
+    q: u32,
+    o: u32,
+    kh: u32,
+    kw: u32,
+    stride_h: u32,
+    stride_w: u32,
+    pad_h: u32,
+    pad_w: u32,
+    dil_h: u32,
+    dil_w: u32,
+    groups: u32,
+    accumulate: u32,
+    splits: u32,
+    mode: u32,
+    window: u32,
+}
