@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Method;
+use super::{AicConfig, Method};
 use crate::data::{Augment, scenes};
 use crate::{Error, Result};
 
@@ -63,7 +63,7 @@ impl Default for ModelConfig {
     fn default() -> Self {
         ModelConfig {
             name: ModelName::Tiny,
-            method: Method::NAMED[4].1,
+            method: Method::default(),
             classes: Vec::new(),
             priors: "voc".to_string(),
             float_batch_norm: true,
@@ -211,6 +211,8 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The training.
     pub train: TrainConfig,
+    /// The complexity estimator.
+    pub aic: AicConfig,
 }
 
 /// Configuration files larger than this are refused.
@@ -293,6 +295,7 @@ impl RunConfig {
                 return bad(key, format!("is {v}, expected {low} to {high}"), "Change it in the file or by its flag.");
             }
         }
+        self.aic.check()?;
         self.data.augment.check().map_err(|e| match e {
             Error::Config { key, problem, remedy } => Error::Config { key: format!("data.{key}"), problem, remedy },
             other => other,

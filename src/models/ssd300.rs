@@ -23,7 +23,7 @@ const EXTRAS: [(u32, Window); 8] = {
 pub fn sources(b: &mut Builder, images: TensorId, config: &ModelConfig) -> Result<Vec<TensorId>> {
     match config.method.binarization {
         Binarization::Float => float(b, images, config.float_batch_norm),
-        Binarization::BiReal => binarized(b, images),
+        Binarization::BiReal | Binarization::Xnor => binarized(b, images),
     }
 }
 

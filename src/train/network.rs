@@ -6,8 +6,7 @@
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
 //! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
 
-use crate::Result;
-use crate::config::{OptimizerName, Prior, RunConfig};
+use crate::config::{Beta, Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
@@ -17,6 +16,7 @@ use crate::ops::multibox_loss::MultiboxLoss;
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
 use crate::ops::sparse_object_prior::SparseObjectPrior;
 use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, Slab, TensorId};
+use crate::{Error, Result};
 
 /// The tensors of a training plan that the trainer writes and reads.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ pub fn training_plan(
     images: u32,
 ) -> Result<(Plan, TrainNetwork)> {
     let name = format!("training {}", detector.name());
+    not_yet(config)?;
     Builder::build(&name, Mode::Train, limits, images, |b| {
         let p = detector.priors.len() as u32;
         let n = b.batch();
@@ -65,7 +66,7 @@ pub fn training_plan(
         losses.push(("loc", multibox[0]));
         losses.push(("conf", multibox[1]));
         let method = config.model.method;
-        if method.information_bottleneck {
+        if method.information_bottleneck != InformationBottleneck::None {
             let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
             losses.push(("ib", b.apply1(op, "information_bottleneck", &network.sources)?));
         }
@@ -101,4 +102,17 @@ pub fn training_plan(
         }
         Ok(TrainNetwork { network, loc_targets, conf_targets, counts, hyper, losses, norm, optimizer, slabs })
     })
+}
+
+/// Parts that can be configured but are not built yet.
+fn not_yet(config: &RunConfig) -> Result<()> {
+    let m = config.model.method;
+    let what = match (m.binarization, m.information_bottleneck, m.prior, m.beta) {
+        (Binarization::Xnor, ..) => "binarization xnor",
+        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
+        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess, _) => "the class-aware prior",
+        (.., beta) if beta != Beta::Fixed => "a beta for each image",
+        _ => return Ok(()),
+    };
+    Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))
 }
