@@ -6,8 +6,9 @@
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
 //! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
 
-use crate::config::{Beta, Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
+use crate::config::{Beta, InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
+use crate::ops::bernoulli_kl::BernoulliKl;
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
 use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
@@ -67,8 +68,7 @@ pub fn training_plan(
         losses.push(("conf", multibox[1]));
         let method = config.model.method;
         if method.information_bottleneck != InformationBottleneck::None {
-            let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
-            losses.push(("ib", b.apply1(op, "information_bottleneck", &network.sources)?));
+            losses.push(("ib", information_bottleneck(b, method.information_bottleneck, &network, hyper)?));
         }
         let mut counts = None;
         if method.prior == Prior::Sop {
@@ -104,14 +104,32 @@ pub fn training_plan(
     })
 }
 
+/// The information-bottleneck term of the high-level maps (docs/method.md, section 2.3).
+fn information_bottleneck(
+    b: &mut Builder,
+    form: InformationBottleneck,
+    network: &Network,
+    hyper: TensorId,
+) -> Result<TensorId> {
+    let (label, scale) = ("information_bottleneck", Some((hyper, hyper::IB_WEIGHT)));
+    match form {
+        InformationBottleneck::Bernoulli => {
+            let bounded = network.signed.iter().map(|signed| !signed).collect();
+            b.apply1(BernoulliKl { scale, bounded }, label, &network.sources)
+        }
+        InformationBottleneck::PreNorm => b.apply1(FeatureL2 { scale }, label, &network.pre_norm),
+        InformationBottleneck::MeanSquare | InformationBottleneck::None => {
+            b.apply1(FeatureL2 { scale }, label, &network.sources)
+        }
+    }
+}
+
 /// Parts that can be configured but are not built yet.
 fn not_yet(config: &RunConfig) -> Result<()> {
     let m = config.model.method;
-    let what = match (m.binarization, m.information_bottleneck, m.prior, m.beta) {
-        (Binarization::Xnor, ..) => "binarization xnor",
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
-        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess, _) => "the class-aware prior",
-        (.., beta) if beta != Beta::Fixed => "a beta for each image",
+    let what = match (m.prior, m.beta) {
+        (Prior::CSop | Prior::CSopImage | Prior::CSopExcess, _) => "the class-aware prior",
+        (_, beta) if beta != Beta::Fixed => "a beta for each image",
         _ => return Ok(()),
     };
     Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))
