@@ -32,6 +32,7 @@
 //! [`cpu::binary_conv2d`], [`ops::binary_conv2d`], `tests/ops/binary_conv2d.rs`.
 
 pub mod cli;
+pub mod complexity;
 pub mod config;
 pub mod cpu;
 pub mod data;

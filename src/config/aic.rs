@@ -18,7 +18,7 @@ pub enum Transform {
 
 impl Transform {
     /// delta and theta where none are given: 10 and 5, or for the exponential 7.5 and 2.5, which has nearly the sine's
-    /// range (10 to 14.3; docs/method.md, section 4).
+    /// range (10 to 14.3; docs/method.md, section 2.5).
     pub fn constants(self) -> [f32; 2] {
         match self {
             Transform::Linear | Transform::Sine => [10.0, 5.0],
@@ -55,7 +55,7 @@ pub struct AicConfig {
     pub lr: f64,
     /// Weight of the divergence term of the variational autoencoder.
     pub vae_beta: f32,
-    /// Steps for which beta stays at the transform's offset while the estimator learns; 0: 100 or a twentieth of the
+    /// Steps for which beta stays at 1 / `train.ib_weight` while the estimator learns; 0: 100 or a twentieth of the
     /// run, whichever is more.
     pub warm_up: u64,
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AicConfig, Method};
+use super::{AicConfig, Beta, Method};
 use crate::data::{Augment, scenes};
 use crate::{Error, Result};
 
@@ -296,6 +296,13 @@ impl RunConfig {
             }
         }
         self.aic.check()?;
+        if self.model.method.beta != Beta::Fixed && t.ib_weight == 0.0 {
+            return bad(
+                "train.ib_weight",
+                "is 0, but the method gives each image a beta, which starts at 1 / train.ib_weight".to_string(),
+                "Give it a value above 0 (0.1), or choose a method with information_bottleneck = \"none\".",
+            );
+        }
         self.data.augment.check().map_err(|e| match e {
             Error::Config { key, problem, remedy } => Error::Config { key: format!("data.{key}"), problem, remedy },
             other => other,

@@ -52,6 +52,8 @@ pub struct LayerInfo {
     pub binary_params: u64,
     /// Arithmetic of its forward pass for one batch.
     pub cost: Cost,
+    /// Whether it was applied in a scope of its own ([`Builder::scope`]): it is then no part of the plan's main network.
+    pub aside: bool,
 }
 
 /// An operation: checks shapes, adds forward steps, adds backward steps, counts cost.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::events::{Event, RunFinished, RunStarted};
+use super::events::{Complexity, Event, RunFinished, RunStarted};
 use super::jsonl::read_events;
 use super::series::Curve;
 use crate::Result;
@@ -33,6 +33,8 @@ pub struct RunLog {
     pub per_class: Vec<Curve>,
     /// What was evaluated, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
+    /// What the complexity estimator did, an entry an epoch.
+    pub complexity: Vec<Complexity>,
     /// Steps that were skipped.
     pub skipped: u64,
     /// Seconds spent in evaluation.
@@ -88,6 +90,10 @@ impl RunLog {
                     }
                     log.metric = Some(e.metric);
                     log.evaluation_seconds += if e.seconds.is_finite() { e.seconds } else { 0.0 };
+                }
+                Event::Complexity(c) => {
+                    log.complexity.retain(|k| k.step < c.step);
+                    log.complexity.push(c);
                 }
                 Event::CheckpointSaved { .. } | Event::Note { .. } => {}
                 Event::Warning { message } => match log.warnings.iter_mut().find(|w| w.0 == message) {

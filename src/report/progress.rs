@@ -151,7 +151,7 @@ impl Listener for Progress {
                 self.say(&format!("step {}: {} {:.4}{of} ({})", e.step, e.metric, e.map, duration(e.seconds)));
             }
             // A line for each would drown the rest.
-            Event::CheckpointSaved { .. } => {}
+            Event::CheckpointSaved { .. } | Event::Complexity(_) => {}
             Event::Note { message } => self.say(&format!("note: {message}")),
             Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::RunFinished(f) => {

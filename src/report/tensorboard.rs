@@ -139,6 +139,24 @@ impl Listener for TensorBoard {
                 let all = classes.iter().map(|(k, v)| (k.as_str(), *v)).chain([("eval/mAP", e.map)]);
                 self.scalars(e.step, all)
             }
+            Event::Complexity(c) => {
+                let losses: Vec<(String, f64)> =
+                    c.losses.iter().map(|(k, v)| (format!("estimator/loss_{k}"), *v)).collect();
+                let fixed = [
+                    ("aic/s_mean", c.s.mean),
+                    ("aic/s_deviation", c.s.deviation),
+                    ("aic/beta_mean", c.beta.mean),
+                    ("aic/beta_low", c.beta.low),
+                    ("aic/beta_high", c.beta.high),
+                ];
+                let rest = [
+                    ("estimator/reconstruction", c.reconstruction),
+                    ("estimator/psnr", c.psnr),
+                    ("estimator/discriminator_accuracy", c.discriminator_accuracy),
+                ];
+                let rest = rest.into_iter().filter_map(|(k, v)| Some((k, v?)));
+                self.scalars(c.step, losses.iter().map(|(k, v)| (k.as_str(), *v)).chain(fixed).chain(rest))
+            }
             Event::Note { .. } | Event::Warning { .. } | Event::CheckpointSaved { .. } | Event::RunFinished(_) => {
                 Ok(())
             }

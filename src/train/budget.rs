@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Timetable;
-use super::trainer::Trainer;
+use super::trainer::{Trainer, detector_and_estimator};
 use crate::weights::collect;
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ impl Trainer {
     /// Seconds of a whole evaluation, from one batch of it.
     fn measure_evaluation(&mut self) -> Result<f64> {
         let (Some(p), Some(test)) = (&mut self.predictor, &self.job.test) else { return Ok(0.0) };
-        p.set(collect(self.executor.as_mut())?)?;
+        p.set(detector_and_estimator(collect(self.executor.as_mut())?).0)?;
         let zeros = vec![0.0; p.batch() * p.detector.preprocess.floats()];
         let n = p.batch();
         p.forward(&zeros, n)?;

@@ -2,6 +2,8 @@
 
 mod budget;
 mod checkpoint;
+mod complexity;
+mod estimator;
 mod feed;
 mod folder;
 mod network;
@@ -12,6 +14,7 @@ mod targets;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use estimator::{EstimatorNetwork, ImageBetas, Learner};
 pub use feed::{Scalars, feed, first_weights};
 pub use folder::{FolderLock, RunFolder};
 pub use network::{TrainNetwork, training_plan};

@@ -4,9 +4,11 @@
 //! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (docs/method.md, section 2)
 //! ```
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
-//! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
+//! statistics), and `estimator` where one is trained ([`super::estimator`]). A step runs all in this order; with
+//! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part.
 
-use crate::config::{Beta, Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
+use super::estimator::{EstimatorNetwork, ImageBetas, Inputs, image_betas, train_estimator};
+use crate::config::{Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
@@ -21,6 +23,8 @@ use crate::{Error, Result};
 /// The tensors of a training plan that the trainer writes and reads.
 #[derive(Debug, Clone)]
 pub struct TrainNetwork {
+    /// Images of a forward and backward pass.
+    pub images: u32,
     /// The detector's own tensors.
     pub network: Network,
     /// Regression targets (N, 1, priors, 4).
@@ -39,6 +43,29 @@ pub struct TrainNetwork {
     pub optimizer: OptimizerTensors,
     /// The slabs that its moments follow.
     pub slabs: Vec<Slab>,
+    /// Each image's beta, where it is not fixed.
+    pub betas: Option<ImageBetas>,
+    /// The complexity estimator, where one is trained.
+    pub estimator: Option<EstimatorNetwork>,
+}
+
+impl TrainNetwork {
+    /// The segments of a forward and backward pass, in front of which `clear` has run; with `update`, those that end a
+    /// step, too.
+    pub fn segments(&self, update: bool) -> &'static [&'static str] {
+        match (update, self.estimator.is_some()) {
+            (false, _) => &["forward", "backward"],
+            (true, false) => &["forward", "backward", "update"],
+            (true, true) => &["forward", "backward", "update", "estimator"],
+        }
+    }
+
+    /// All optimizers: what they keep, and the slabs that their moments follow.
+    pub fn optimizers(&self) -> Vec<(&OptimizerTensors, &[Slab])> {
+        let estimator = self.estimator.iter().flat_map(|e| &e.learners);
+        let estimator = estimator.map(|l| (&l.optimizer, l.slabs.as_slice()));
+        std::iter::once((&self.optimizer, self.slabs.as_slice())).chain(estimator).collect()
+    }
 }
 
 /// Builds the training plan for `images` at a time.
@@ -59,6 +86,8 @@ pub fn training_plan(
 
         let network = detector.network(b)?;
         let mut losses = Vec::new();
+        let inputs = Inputs::add(b, detector, config, &network)?;
+        let betas = image_betas(b, config, inputs.as_ref(), hyper)?;
 
         let location = b.apply1(GaussianLocation { hyper }, "location", &[network.locations, conf_targets])?;
         let multibox =
@@ -68,7 +97,9 @@ pub fn training_plan(
         let method = config.model.method;
         if method.information_bottleneck != InformationBottleneck::None {
             let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
-            losses.push(("ib", b.apply1(op, "information_bottleneck", &network.sources)?));
+            let mut maps = network.sources.clone();
+            maps.extend(betas.map(|i| i.weight));
+            losses.push(("ib", b.apply1(op, "information_bottleneck", &maps)?));
         }
         let mut counts = None;
         if method.prior == Prior::Sop {
@@ -95,23 +126,37 @@ pub fn training_plan(
         let slabs = b.close_group(DETECTOR);
         b.add_deferred()?;
 
+        let estimator = inputs.map(|i| train_estimator(b, config, &i)).transpose()?;
+
         b.segment("clear");
         b.clear_gradients(DETECTOR);
         for (_, t) in &losses {
             b.keep(*t);
         }
-        Ok(TrainNetwork { network, loc_targets, conf_targets, counts, hyper, losses, norm, optimizer, slabs })
+        Ok(TrainNetwork {
+            images,
+            network,
+            loc_targets,
+            conf_targets,
+            counts,
+            hyper,
+            losses,
+            norm,
+            optimizer,
+            slabs,
+            betas,
+            estimator,
+        })
     })
 }
 
 /// Parts that can be configured but are not built yet.
 fn not_yet(config: &RunConfig) -> Result<()> {
     let m = config.model.method;
-    let what = match (m.binarization, m.information_bottleneck, m.prior, m.beta) {
+    let what = match (m.binarization, m.information_bottleneck, m.prior) {
         (Binarization::Xnor, ..) => "binarization xnor",
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
-        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess, _) => "the class-aware prior",
-        (.., beta) if beta != Beta::Fixed => "a beta for each image",
+        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, _) => "this information bottleneck",
+        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess) => "the class-aware prior",
         _ => return Ok(()),
     };
     Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))

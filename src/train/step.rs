@@ -58,13 +58,20 @@ impl Trainer {
         let extra = table.extra(step);
         let mut scalars = Scalars {
             lr: table.lr(step) as f32,
-            ib_weight: if extra { t.ib_weight } else { 0.0 },
+            // With a beta for each image the term itself is divided by it.
+            ib_weight: match (extra, self.net.betas.is_some()) {
+                (false, _) => 0.0,
+                (true, false) => t.ib_weight,
+                (true, true) => 1.0,
+            },
             sop_weight: if extra { t.sop_weight } else { 0.0 },
             clip_norm: t.clip_norm,
             noise: t.location_noise,
             seed: t.seed,
             step: 0,
             gradient_scale: 1.0 / parts as f32,
+            beta_ready: step >= self.warm_up(table.steps),
+            estimator_lr: self.job.config.aic.lr as f32,
         };
         let one = self.detector.preprocess.floats();
         let mut losses = vec![0.0; self.net.losses.len()];
@@ -77,7 +84,7 @@ impl Trainer {
                 self.executor.run(&["clear"])?;
             }
             let last = part + 1 == parts;
-            self.executor.run(if last { &["forward", "backward", "update"] } else { &["forward", "backward"] })?;
+            self.executor.run(self.net.segments(last))?;
             if watched {
                 for (sum, (_, tensor)) in losses.iter_mut().zip(&self.net.losses) {
                     *sum += self.executor.read_f32(*tensor)?[0] / parts as f32;
@@ -102,7 +109,8 @@ impl Trainer {
         let mut losses = BTreeMap::new();
         for ((name, _), v) in self.net.losses.iter().zip(terms) {
             let weight = match *name {
-                "ib" => extra * t.ib_weight,
+                "ib" if self.net.betas.is_none() => extra * t.ib_weight,
+                "ib" => extra,
                 "sop" => extra * t.sop_weight,
                 _ => 1.0,
             };

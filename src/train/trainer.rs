@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Moments, VERSION};
+use super::complexity::ComplexityWatch;
 use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
 use super::step::Watch;
@@ -18,11 +19,12 @@ use crate::detect::decode::DecodeOptions;
 use crate::detect::matching::Matcher;
 use crate::device::Device;
 use crate::eval::{EvalOptions, Evaluation, candidates, evaluate};
-use crate::models::Detector;
+use crate::models::complexity::is_estimator;
+use crate::models::{DETECTOR, Detector};
 use crate::plan::{Executor, Plan};
 use crate::predict::{Predictor, VARIANCES};
 use crate::report::events::{Evaluated, Event, Listener, RunFinished, RunStarted};
-use crate::weights::{WeightFile, collect, load_vgg16};
+use crate::weights::{FileTensor, WeightFile, collect, load_vgg16};
 use crate::{Error, Result};
 
 /// What training needs beside the configuration.
@@ -78,6 +80,8 @@ pub(super) struct Trainer {
     pub(super) predictor: Option<Predictor>,
     /// Learned parameters in the order of their gradients' norms.
     pub(super) names: Vec<String>,
+    /// What is seen of the complexity estimator.
+    pub(super) complexity: ComplexityWatch,
     /// Notes to be told when the run has begun.
     pub(super) later: Vec<String>,
     /// Kinds of notes that were told, with their split: each is told once.
@@ -109,33 +113,43 @@ pub fn train(mut job: Job) -> Result<Outcome> {
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
     let (plan, net) = training_plan(&detector, &job.config, job.device.limits(), images)?;
     let moments = moments(&plan, &net);
-    let names = plan.params.iter().filter(|p| p.learned).map(|p| plan.info(p.tensor).name.clone()).collect();
+    let names = plan
+        .params
+        .iter()
+        .filter(|p| p.learned && p.group == DETECTOR)
+        .map(|p| plan.info(p.tensor).name.clone())
+        .collect();
     let executor = job.device.executor(Arc::new(plan))?;
     let predictor = match &job.test {
         Some(_) => Some(Predictor::new(detector.clone(), &job.device, images.min(8) as usize)?),
         None => None,
     };
     let matcher = Arc::new(Matcher::new(&detector.priors, 0.5, VARIANCES));
-    let (later, told) = (Vec::new(), BTreeSet::new());
-    Trainer { job, detector, executor, net, moments, matcher, predictor, names, later, told }.run()
+    let (later, told, complexity) = (Vec::new(), BTreeSet::new(), ComplexityWatch::default());
+    Trainer { job, detector, executor, net, moments, matcher, predictor, names, complexity, later, told }.run()
 }
 
-/// The optimizer's moments with the slabs whose layout they have.
+/// The optimizers' moments with the slabs whose layout they have.
 fn moments(plan: &Plan, net: &TrainNetwork) -> Vec<Moments> {
-    let kinds: &[&'static str] = match net.optimizer.moments.first().map(|t| plan.info(*t).name.as_str()) {
-        Some(n) if n.starts_with("adam.") => &["adam.m", "adam.v"],
-        _ => &["sgd.momentum"],
-    };
     let mut out = Vec::new();
-    for t in &net.optimizer.moments {
-        let name = &plan.info(*t).name;
-        let kind = kinds.iter().find(|k| name.starts_with(**k));
-        let slab = net.slabs.iter().enumerate().find(|(k, _)| name.ends_with(&format!(".{k}")));
-        if let (Some(kind), Some((_, slab))) = (kind, slab) {
-            out.push((*kind, slab.clone(), *t));
+    for (optimizer, slabs) in net.optimizers() {
+        for t in &optimizer.moments {
+            let name = &plan.info(*t).name;
+            let kind = ["adam.m", "adam.v", "sgd.momentum"].into_iter().find(|k| name.starts_with(&format!("{k}.")));
+            let slab = slabs.iter().enumerate().find(|(k, _)| name.ends_with(&format!(".{k}")));
+            if let (Some(kind), Some((_, slab))) = (kind, slab) {
+                out.push((kind, slab.clone(), *t));
+            }
         }
     }
     out
+}
+
+type Weights = BTreeMap<String, FileTensor>;
+
+/// The detector's tensors and the complexity estimator's: what detects must not need what was only there to train.
+pub(super) fn detector_and_estimator(all: Weights) -> (Weights, Weights) {
+    all.into_iter().partition(|(name, _)| !is_estimator(name))
 }
 
 /// Where a session stands.
@@ -240,7 +254,11 @@ impl Trainer {
             let terms = self.step(&batch, state.step, &table, watched)?;
             state.step += 1;
             if watched {
+                self.complexity.look(self.executor.as_mut(), &self.net)?;
                 self.after_step(&mut state, &mut watch, &table, &terms, loader.wait_share())?;
+            }
+            if state.step.is_multiple_of(per_epoch) || state.step == state.steps {
+                self.tell_complexity(state.step, state.steps)?;
             }
             if state.step.is_multiple_of(per_epoch) {
                 // Every image was seen once: nothing new is met later, but for the few that an epoch leaves out.
@@ -282,7 +300,7 @@ impl Trainer {
             config: serde_json::to_value(&self.job.config).unwrap_or_default(),
             device: self.executor.device_name(),
             model: self.detector.name(),
-            parameters: self.executor.plan().layers.iter().map(|l| l.params).sum(),
+            parameters: self.executor.plan().layers.iter().filter(|l| !l.aside).map(|l| l.params).sum(),
             float_macs,
             binary_macs,
             classes: self.detector.config.classes.clone(),
@@ -344,7 +362,8 @@ impl Trainer {
 
     fn cost(&self) -> (u64, u64) {
         let plan = self.executor.plan();
-        let sum = |f: fn(&crate::plan::Cost) -> u64| plan.layers.iter().map(|l| f(&l.cost)).sum::<u64>();
+        let sum =
+            |f: fn(&crate::plan::Cost) -> u64| plan.layers.iter().filter(|l| !l.aside).map(|l| f(&l.cost)).sum::<u64>();
         (sum(|c| c.macs) / plan.batch as u64, sum(|c| c.binary_macs) / plan.batch as u64)
     }
 
@@ -354,7 +373,7 @@ impl Trainer {
 
     /// First weights from the seed, then the backbone's where one is given.
     pub(super) fn first_weights(&mut self) -> Result<()> {
-        first_weights(self.executor.as_mut(), &self.net, self.job.config.train.seed)?;
+        first_weights(self.executor.as_mut(), self.job.config.train.seed)?;
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
@@ -385,7 +404,7 @@ impl Trainer {
     fn evaluate(&mut self, state: &mut State) -> Result<Option<(Evaluation, Vec<Vec<Detection>>)>> {
         let (Some(p), Some(test)) = (&mut self.predictor, &self.job.test) else { return Ok(None) };
         let clock = Instant::now();
-        let weights = collect(self.executor.as_mut())?;
+        let (weights, _) = detector_and_estimator(collect(self.executor.as_mut())?);
         p.set(weights.clone())?;
         let (stop, threads) = (self.job.stop.clone(), self.job.config.data.threads);
         let found = p.dataset(test, &DecodeOptions::default(), threads, |_, _| {
@@ -417,7 +436,7 @@ impl Trainer {
     }
 
     /// A file of weights alone. Its metadata holds nothing that differs between equal runs: no time, no path.
-    fn weight_file(&self, tensors: BTreeMap<String, crate::weights::FileTensor>, step: u64) -> WeightFile {
+    fn weight_file(&self, tensors: Weights, step: u64) -> WeightFile {
         let model = ModelConfig { backbone: String::new(), ..self.job.config.model.clone() };
         let metadata = serde_json::json!({ "step": step, "model": model }).to_string();
         WeightFile { tensors, metadata, ..Default::default() }
@@ -439,8 +458,12 @@ impl Trainer {
         };
         let path = self.job.folder.checkpoint();
         c.save(&path, self.executor.as_mut(), &self.moments)?;
-        let weights = collect(self.executor.as_mut())?;
+        let (weights, estimator) = detector_and_estimator(collect(self.executor.as_mut())?);
         self.weight_file(weights, state.step).write(&self.job.folder.last())?;
+        if !estimator.is_empty() {
+            self.weight_file(estimator, state.step).write(&self.job.folder.estimator())?;
+            self.save_reconstructions()?;
+        }
         self.tell(Event::CheckpointSaved { path, step: state.step })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use autobidet::data::scenes::{self, CLASSES, SceneSpec};
 use autobidet::detect::BBox;
 use autobidet::report::draw::LabelledBox;
-use autobidet::report::events::{Evaluated, Event, RunFinished, RunStarted, Step};
+use autobidet::report::events::{Complexity, Evaluated, Event, RunFinished, RunStarted, Spread, Step};
 use autobidet::report::html::{ClassResult, Example, Figure, RunReport, Split, SplitNote};
 use autobidet::report::log_reader::RunLog;
 
@@ -60,6 +60,21 @@ pub fn evaluated(step: u64, of: u64) -> Evaluated {
     Evaluated { step, metric: "mAP@0.5, every point".into(), map, per_class, seconds: 3.2 }
 }
 
+pub fn complexity(step: u64, of: u64) -> Complexity {
+    let t = step as f64 / of as f64;
+    let spread = |mean: f64, d: f64| Spread { mean, deviation: d, low: mean - 2.0 * d, high: mean + 2.0 * d };
+    Complexity {
+        step,
+        epoch: t * 12.0,
+        s: spread(0.5 - 0.1 * t, 0.05),
+        beta: spread(12.3 - 0.4 * t, 0.2),
+        reconstruction: Some(0.2 + 0.3 * (-3.0 * t).exp()),
+        psnr: Some(9.0 + 4.0 * t),
+        discriminator_accuracy: Some(0.7),
+        losses: BTreeMap::from([("g".to_string(), 0.8), ("d_real".to_string(), 0.6)]),
+    }
+}
+
 pub fn started(steps: u64) -> RunStarted {
     RunStarted {
         time: 1_795_000_000.0,
@@ -91,6 +106,7 @@ pub fn events(steps: u64) -> Vec<Event> {
         }
         if s % (steps / 8).max(1) == 0 {
             events.push(Event::Evaluated(evaluated(s, steps)));
+            events.push(Event::Complexity(complexity(s, steps)));
             events.push(Event::CheckpointSaved { path: format!("checkpoints/{s:06}").into(), step: s });
         }
     }

@@ -5,6 +5,7 @@
 //! out, so a report can be made in the middle of a run. All text is escaped. The size is bounded: pictures share
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
+mod complexity;
 mod picture;
 mod sections;
 
@@ -14,6 +15,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::draw::LabelledBox;
+use super::events::Complexity;
 use super::log_reader::RunLog;
 use super::plot::axis::number;
 use super::progress::duration;
@@ -48,6 +50,11 @@ pub struct RunReport {
     pub map: Vec<Curve>,
     /// How average precision is computed, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
+    /// What the complexity estimator did, an entry an epoch.
+    pub complexity: Vec<Complexity>,
+    /// Images (above) and their reconstructions (below).
+    #[serde(skip)]
+    pub reconstructions: Option<RgbImage>,
     /// Results by class, in the data set's order.
     pub classes: Vec<ClassResult>,
     /// Other plots with a heading of their own, ready made: SVG elements from [`super::plot`]'s `fragment()`. These
@@ -185,6 +192,7 @@ impl RunReport {
             map: vec![log.map],
             metric: log.metric.clone(),
             warnings: log.warnings,
+            complexity: log.complexity,
             ..RunReport::default()
         };
         let last = |curve: &Curve| curve.points.iter().rev().map(|p| p.1).find(|v| v.is_finite());

@@ -42,6 +42,7 @@ pub(super) fn page(report: &RunReport) -> Result<String> {
     head(&mut page, report, title);
     page.raw("<main>\n");
     curves(&mut page, report);
+    super::complexity::complexity(&mut page, report)?;
     classes(&mut page, report);
     for svg in &report.plots {
         page.put(format_args!("<div class=\"charts\"><div>{svg}</div></div>\n"));
@@ -69,14 +70,14 @@ pub(super) fn page(report: &RunReport) -> Result<String> {
 }
 
 /// The text of the page; what goes through [`Page::put`] is escaped by the caller.
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn raw(&mut self, html: &str) {
+    pub(super) fn raw(&mut self, html: &str) {
         self.0.push_str(html);
     }
 
-    fn put(&mut self, html: std::fmt::Arguments) {
+    pub(super) fn put(&mut self, html: std::fmt::Arguments) {
         // Writing to a String cannot fail.
         let _ = self.0.write_fmt(html);
     }
