@@ -18,7 +18,7 @@ pub enum Transform {
 
 impl Transform {
     /// delta and theta where none are given: 10 and 5, or for the exponential 7.5 and 2.5, which has nearly the sine's
-    /// range (10 to 14.3; docs/method.md, section 2.5).
+    /// range (10 to 14.3; docs/method.md, section 4).
     pub fn constants(self) -> [f32; 2] {
         match self {
             Transform::Linear | Transform::Sine => [10.0, 5.0],

@@ -36,7 +36,7 @@ pub enum InformationBottleneck {
     Bernoulli,
 }
 
-/// Which object prior is added to the loss (docs/method.md, section 2.4).
+/// Which object prior is added to the loss (docs/method.md, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prior {
@@ -52,7 +52,7 @@ pub enum Prior {
     CSopExcess,
 }
 
-/// Where each image's trade-off beta comes from (docs/method.md, section 2.5). The weight of the image's
+/// Where each image's trade-off beta comes from (docs/method.md, section 4). The weight of the image's
 /// information-bottleneck term is 1 / beta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,5 +1,5 @@
 //! The complexity estimator: a reconstructor G from a high-level feature map f to a small image, and a discriminator D
-//! whose opinion of the reconstruction says how simple the image is (docs/method.md, section 2.5).
+//! whose opinion of the reconstruction says how simple the image is (docs/method.md, section 4).
 //!
 //! ```text
 //! f: N x S x S x C, w = max(32, C / 8)

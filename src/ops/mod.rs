@@ -15,10 +15,13 @@ pub mod dorefa_activation;
 pub mod dorefa_weight;
 mod elementwise;
 pub mod feature_l2;
+pub mod gated_copy;
 pub mod gather_heads;
+pub mod gaussian_latent;
 pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod image_beta;
 pub mod l2_norm;
 pub mod linear;
 pub mod loss_sum;
@@ -29,6 +32,7 @@ pub mod nms;
 pub mod optimizer;
 pub mod pool;
 pub mod prelu;
+pub mod reconstruction_loss;
 pub mod relu;
 pub mod softmax;
 pub mod sparse_object_prior;
@@ -76,9 +80,12 @@ pub static KERNELS: &[&[&Kernel]] = &[
     dorefa_activation::KERNELS,
     dorefa_weight::KERNELS,
     feature_l2::KERNELS,
+    gated_copy::KERNELS,
     gather_heads::KERNELS,
+    gaussian_latent::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
+    image_beta::KERNELS,
     l2_norm::KERNELS,
     loss_sum::KERNELS,
     match_priors::KERNELS,
@@ -87,6 +94,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     nms::KERNELS,
     optimizer::KERNELS,
     prelu::KERNELS,
+    reconstruction_loss::KERNELS,
     relu::KERNELS,
     softmax::KERNELS,
     sparse_object_prior::KERNELS,

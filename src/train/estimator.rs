@@ -1,5 +1,5 @@
 //! Beta of each image, and the training of the complexity estimator, as parts of the training plan
-//! (docs/method.md, section 2.5).
+//! (docs/method.md, section 4).
 //!
 //! ```text
 //! forward:    ... f ...;  s = sigmoid D(G(f)) with running statistics;  beta = transform(s);  the compression term takes
@@ -23,7 +23,7 @@ use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
 use crate::ops::hyper;
 use crate::ops::image_beta::{BetaSource, BetaTransform, ImageBeta};
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
-use crate::ops::reconstruction_loss::{Difference, ReconstructionLoss, Reduction};
+use crate::ops::reconstruction_loss::{DifferenceKind, ReconstructionLoss, Reduction};
 use crate::plan::{Builder, Format, Shape, Slab, TensorId};
 
 /// Adam as GANs use it.

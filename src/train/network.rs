@@ -16,7 +16,7 @@ use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
 use crate::ops::hyper;
 use crate::ops::multibox_loss::MultiboxLoss;
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
-use crate::ops::sparse_object_prior::SparseObjectPrior;
+use crate::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
 use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, Slab, TensorId};
 use crate::{Error, Result};
 
@@ -102,11 +102,15 @@ pub fn training_plan(
             losses.push(("ib", b.apply1(op, "information_bottleneck", &maps)?));
         }
         let mut counts = None;
-        if method.prior == Prior::Sop {
+        if method.prior != Prior::None {
             let priors = detector.priors.iter().flatten().map(|v| v.to_bits()).collect();
             let priors = b.constant("priors", Shape::new(1, 1, p, 4), Format::Flat, priors);
             let c = b.input("box_counts", Shape::new(n, 1, 1, detector.logits() - 1), Format::FlatU32, true);
-            let op = SparseObjectPrior { scale: Some((hyper, hyper::SOP_WEIGHT)), ..Default::default() };
+            let op = SparseObjectPrior {
+                scale: Some((hyper, hyper::SOP_WEIGHT)),
+                class_aware: class_aware(method.prior),
+                ..Default::default()
+            };
             let out = b.apply(op, "sparse_object_prior", &[location, network.logits, priors, c])?;
             losses.push(("sop", out[0]));
             counts = Some(c);
@@ -150,13 +154,29 @@ pub fn training_plan(
     })
 }
 
+/// What makes an object prior class-aware.
+fn class_aware(prior: Prior) -> Option<ClassAware> {
+    let kind = match prior {
+        Prior::None | Prior::Sop => return None,
+        Prior::CSop => ClassAwareKind::Average,
+        Prior::CSopImage => ClassAwareKind::Image,
+        Prior::CSopExcess => ClassAwareKind::Excess,
+    };
+    Some(ClassAware::new(kind))
+}
+
 /// Parts that can be configured but are not built yet.
 fn not_yet(config: &RunConfig) -> Result<()> {
     let m = config.model.method;
-    let what = match (m.binarization, m.information_bottleneck, m.prior) {
+    let what = match (m.binarization, m.information_bottleneck) {
         (Binarization::Xnor, ..) => "binarization xnor",
+<<<<<<< HEAD
         (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, _) => "this information bottleneck",
         (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess) => "the class-aware prior",
+=======
+        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
+        (.., beta) if beta != Beta::Fixed => "a beta for each image",
+>>>>>>> ops
         _ => return Ok(()),
     };
     Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))

@@ -51,7 +51,8 @@ impl Bench {
 
     fn loss(&mut self, names: &[(&str, f32)]) -> f64 {
         let losses = self.net.estimator.clone().unwrap().losses;
-        let of = |e: &mut dyn Executor, n: &str| e.read_f32(losses.iter().find(|(k, _)| *k == n).unwrap().1).unwrap()[0];
+        let of =
+            |e: &mut dyn Executor, n: &str| e.read_f32(losses.iter().find(|(k, _)| *k == n).unwrap().1).unwrap()[0];
         names.iter().map(|(n, w)| *w as f64 * of(self.e.as_mut(), n) as f64).sum()
     }
 
@@ -152,7 +153,10 @@ fn each_image_has_its_beta() {
             let [s, b, w] = betas(&c, true);
             for i in 0..2 {
                 let want = transform.beta(transform.constants(), s[i]);
-                assert!((0.0..=1.0).contains(&s[i]) && (b[i] - want).abs() < 1e-4, "{beta:?} {transform:?}: {s:?} {b:?}");
+                assert!(
+                    (0.0..=1.0).contains(&s[i]) && (b[i] - want).abs() < 1e-4,
+                    "{beta:?} {transform:?}: {s:?} {b:?}"
+                );
                 assert!((w[i] * b[i] - 1.0).abs() < 1e-6);
             }
         }
