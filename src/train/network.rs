@@ -170,13 +170,7 @@ fn not_yet(config: &RunConfig) -> Result<()> {
     let m = config.model.method;
     let what = match (m.binarization, m.information_bottleneck) {
         (Binarization::Xnor, ..) => "binarization xnor",
-<<<<<<< HEAD
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, _) => "this information bottleneck",
-        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess) => "the class-aware prior",
-=======
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
-        (.., beta) if beta != Beta::Fixed => "a beta for each image",
->>>>>>> ops
+        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli) => "this information bottleneck",
         _ => return Ok(()),
     };
     Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))

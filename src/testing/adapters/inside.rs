@@ -66,7 +66,9 @@ fn own() -> Vec<Own> {
             // The weight of the divergence, as its part in the sum of the outputs.
             upstream: vec![TestInput::random(Shape::new(n, 5, 3, 5), "upstream", 1.0), vec![0.5]],
             backward: true,
-            build: Box::new(|b, t| b.apply(GaussianLatent { hyper: t[1], kl_weight: 0.5, sampled: true }, "op", &t[..1])),
+            build: Box::new(|b, t| {
+                b.apply(GaussianLatent { hyper: t[1], kl_weight: 0.5, sampled: true }, "op", &t[..1])
+            }),
         };
         out.push(Own { op: "gaussian_latent", case: latent, tolerance: 2e-5, differences: Some((8, 3e-2, 1e-2)) });
     }
