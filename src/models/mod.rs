@@ -34,10 +34,27 @@ pub struct Network {
     pub images: TensorId,
     /// The maps that the heads read ("high-level feature maps").
     pub sources: Vec<TensorId>,
+    /// For each of them the output of the last convolution before it, in front of batch norm, shortcut and ReLU; of the
+    /// source behind the L2 norm that of the block before it. Where batch norm stands in front of the convolution and
+    /// there is no shortcut (`xnor`), the source itself.
+    pub pre_norm: Vec<TensorId>,
+    /// Whether the next layer takes the sign of the source as it is.
+    pub signed: Vec<bool>,
     /// Locations (N, 1, priors, 8): four log-variances, four means.
     pub locations: TensorId,
     /// Class logits (N, 1, priors, classes + 1), background first.
     pub logits: TensorId,
+}
+
+/// A map that the heads read.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    /// The map.
+    map: TensorId,
+    /// The output of the last convolution before it.
+    conv: TensorId,
+    /// Whether the next layer takes its sign.
+    signed: bool,
 }
 
 impl Detector {
@@ -92,17 +109,24 @@ impl Detector {
         let size = self.preprocess.size;
         let images = b.input("images", Shape::new(b.batch(), size, size, 3), Format::Map, true);
         let sources = match self.config.name {
-            ModelName::Tiny => tiny::sources(b, images, self.config.method.binarization)?,
+            ModelName::Tiny => tiny::sources(b, images, &self.config.method)?,
             ModelName::Ssd300Vgg16 => ssd300::sources(b, images, &self.config)?,
         };
         let (mut loc, mut conf) = (Vec::new(), Vec::new());
         for (i, (s, boxes)) in sources.iter().zip(self.prior_spec.boxes_per_cell()).enumerate() {
             let boxes = boxes as u32;
-            loc.push(layers::conv(b, &format!("loc.{i}"), *s, boxes * 8, layers::K3, true)?);
-            conf.push(layers::conv(b, &format!("conf.{i}"), *s, boxes * self.logits(), layers::K3, true)?);
+            loc.push(layers::conv(b, &format!("loc.{i}"), s.map, boxes * 8, layers::K3, true)?);
+            conf.push(layers::conv(b, &format!("conf.{i}"), s.map, boxes * self.logits(), layers::K3, true)?);
         }
         let locations = b.apply1(GatherHeads { values: 8 }, "loc", &loc)?;
         let logits = b.apply1(GatherHeads { values: self.logits() }, "conf", &conf)?;
-        Ok(Network { images, sources, locations, logits })
+        Ok(Network {
+            images,
+            sources: sources.iter().map(|s| s.map).collect(),
+            pre_norm: sources.iter().map(|s| s.conv).collect(),
+            signed: sources.iter().map(|s| s.signed).collect(),
+            locations,
+            logits,
+        })
     }
 }

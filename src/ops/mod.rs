@@ -5,6 +5,7 @@ pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod bce_with_logits;
+pub mod bernoulli_kl;
 pub mod binary_conv2d;
 pub mod channel_shuffle;
 pub mod channel_sum;
@@ -46,6 +47,8 @@ pub use variants::{Constants, Variants, variants};
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
 
+/// `shaders/common/bernoulli.wgsl`
+pub const BERNOULLI: Common = Common { name: "bernoulli", source: include_str!("../../shaders/common/bernoulli.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
 pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
 /// `shaders/common/index.wgsl`
@@ -72,6 +75,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     avg_pool2d::KERNELS,
     batch_norm2d::KERNELS,
     bce_with_logits::KERNELS,
+    bernoulli_kl::KERNELS,
     binary_conv2d::KERNELS,
     channel_shuffle::KERNELS,
     channel_sum::KERNELS,

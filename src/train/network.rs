@@ -8,8 +8,10 @@
 //! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part.
 
 use super::estimator::{EstimatorNetwork, ImageBetas, Inputs, image_betas, train_estimator};
-use crate::config::{Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
+use crate::Result;
+use crate::config::{InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
+use crate::ops::bernoulli_kl::BernoulliKl;
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
 use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
@@ -18,7 +20,6 @@ use crate::ops::multibox_loss::MultiboxLoss;
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
 use crate::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
 use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, Slab, TensorId};
-use crate::{Error, Result};
 
 /// The tensors of a training plan that the trainer writes and reads.
 #[derive(Debug, Clone)]
@@ -76,7 +77,6 @@ pub fn training_plan(
     images: u32,
 ) -> Result<(Plan, TrainNetwork)> {
     let name = format!("training {}", detector.name());
-    not_yet(config)?;
     Builder::build(&name, Mode::Train, limits, images, |b| {
         let p = detector.priors.len() as u32;
         let n = b.batch();
@@ -96,10 +96,8 @@ pub fn training_plan(
         losses.push(("conf", multibox[1]));
         let method = config.model.method;
         if method.information_bottleneck != InformationBottleneck::None {
-            let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
-            let mut maps = network.sources.clone();
-            maps.extend(betas.map(|i| i.weight));
-            losses.push(("ib", b.apply1(op, "information_bottleneck", &maps)?));
+            let form = method.information_bottleneck;
+            losses.push(("ib", information_bottleneck(b, form, &network, betas.as_ref(), hyper)?));
         }
         let mut counts = None;
         if method.prior != Prior::None {
@@ -165,13 +163,25 @@ fn class_aware(prior: Prior) -> Option<ClassAware> {
     Some(ClassAware::new(kind))
 }
 
-/// Parts that can be configured but are not built yet.
-fn not_yet(config: &RunConfig) -> Result<()> {
-    let m = config.model.method;
-    let what = match (m.binarization, m.information_bottleneck) {
-        (Binarization::Xnor, ..) => "binarization xnor",
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli) => "this information bottleneck",
-        _ => return Ok(()),
-    };
-    Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))
+/// The information-bottleneck term of the high-level maps (docs/method.md, section 2.3), weighted by each image's 1 / beta
+/// where there is one.
+fn information_bottleneck(
+    b: &mut Builder,
+    form: InformationBottleneck,
+    network: &Network,
+    betas: Option<&ImageBetas>,
+    hyper: TensorId,
+) -> Result<TensorId> {
+    let (label, scale) = ("information_bottleneck", Some((hyper, hyper::IB_WEIGHT)));
+    let maps = |maps: &[TensorId]| maps.iter().copied().chain(betas.map(|i| i.weight)).collect::<Vec<_>>();
+    match form {
+        InformationBottleneck::Bernoulli => {
+            let bounded = network.signed.iter().map(|signed| !signed).collect();
+            b.apply1(BernoulliKl { scale, bounded }, label, &maps(&network.sources))
+        }
+        InformationBottleneck::PreNorm => b.apply1(FeatureL2 { scale }, label, &maps(&network.pre_norm)),
+        InformationBottleneck::MeanSquare | InformationBottleneck::None => {
+            b.apply1(FeatureL2 { scale }, label, &maps(&network.sources))
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod budget;
 mod csop;
 mod estimator;
+mod methods;
 mod nonfinite;
 mod resume;
 mod slices;

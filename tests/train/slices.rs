@@ -27,7 +27,7 @@ pub fn batch(detector: &Detector) -> (Vec<f32>, Vec<Targets>) {
     (b.images, b.targets)
 }
 
-fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
+pub fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
     let mut c = config();
     c.model.method = method.parse().unwrap();
     c.model.classes = autobidet::data::scenes::CLASSES.map(str::to_string).to_vec();
@@ -35,13 +35,13 @@ fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
     (c, d)
 }
 
-fn scalars(step: u32) -> Scalars {
+pub fn scalars(step: u32) -> Scalars {
     Scalars { step, ..Default::default() }
 }
 
 /// Two steps of twelve images, with plans made for `limits`: slices, losses and weights.
-fn two_steps(device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
-    let (c, d) = detector("bidet-sc");
+fn two_steps(method: &str, device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
+    let (c, d) = detector(method);
     let (plan, net) = training_plan(&d, &c, limits, 12).unwrap();
     let slices = plan.slices.len();
     let mut e = device.executor(Arc::new(plan)).unwrap();
@@ -61,12 +61,14 @@ fn two_steps(device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(Stri
 const SMALL: PlanLimits = PlanLimits { max_binding: 9 << 20, max_buffer: 9 << 20, ..PlanLimits::FLOOR };
 
 fn small_limits_change_nothing(device: &Device) {
-    let (one, losses, weights) = two_steps(device, device.limits());
-    let (many, sliced_losses, sliced_weights) = two_steps(device, SMALL);
-    assert!(one == 1 && many > 1, "{one} and {many} slices");
-    assert_eq!(losses, sliced_losses);
-    for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
-        assert!(a == b, "{name} differs");
+    for method in ["bidet-sc", "bidet"] {
+        let (one, losses, weights) = two_steps(method, device, device.limits());
+        let (many, sliced_losses, sliced_weights) = two_steps(method, device, SMALL);
+        assert!(one == 1 && many > 1, "{one} and {many} slices");
+        assert_eq!(losses, sliced_losses, "{method}");
+        for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
+            assert!(a == b, "{method}: {name} differs");
+        }
     }
 }
 
