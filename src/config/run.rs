@@ -50,7 +50,11 @@ pub struct ModelConfig {
     pub method: Method,
     /// Foreground classes; empty in a fresh run: read from the data.
     pub classes: Vec<String>,
-    /// Prior boxes of SSD300: `voc` or `coco`. The small network has its own.
+    /// The category ids that `detect --json` writes, one a class, as the data have them (COCO's own have gaps); empty: 1, 2,
+    /// ... in a file, from the data in a fresh run.
+    pub category_ids: Vec<u32>,
+    /// Prior boxes of SSD300: `voc`, `coco`, or `auto`: `coco` for COCO's eighty classes, else `voc`; a run writes down which.
+    /// The small network has its own.
     pub priors: String,
     /// Batch norm after each convolution of the float SSD300 (the original has none).
     pub float_batch_norm: bool,
@@ -65,10 +69,58 @@ impl Default for ModelConfig {
             name: ModelName::Tiny,
             method: Method::default(),
             classes: Vec::new(),
-            priors: "voc".to_string(),
+            category_ids: Vec::new(),
+            priors: "auto".to_string(),
             float_batch_norm: true,
             backbone: String::new(),
         }
+    }
+}
+
+impl ModelConfig {
+    /// The category id of a class in COCO results.
+    pub fn category_id(&self, class: usize) -> u32 {
+        self.category_ids.get(class).copied().unwrap_or(class as u32 + 1)
+    }
+
+    /// `voc` or `coco`: [`ModelConfig::priors`], with `auto` decided by the classes.
+    pub fn prior_set(&self) -> &'static str {
+        // Names that no other data set of eighty classes has together.
+        let coco = ["traffic light", "hot dog", "potted plant", "toothbrush"];
+        let is_coco = self.classes.len() == 80 && coco.iter().all(|n| self.classes.iter().any(|c| c == n));
+        match self.priors.as_str() {
+            "coco" => "coco",
+            "auto" if is_coco => "coco",
+            _ => "voc",
+        }
+    }
+
+    /// Looks for impossible values.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, problem: String, remedy: &str| Err(Error::config(key, problem, remedy));
+        let classes = &self.classes;
+        if classes.len() > 1000 {
+            return bad("model.classes", format!("has {} names", classes.len()), "At most 1000 are supported.");
+        }
+        for (i, c) in classes.iter().enumerate() {
+            if c.is_empty() || classes[..i].contains(c) {
+                let problem = format!("has the name {c:?} {}", if c.is_empty() { "" } else { "twice" });
+                return bad("model.classes", problem.trim_end().to_string(), "Give every class a name of its own.");
+            }
+        }
+        let ids = &self.category_ids;
+        if !ids.is_empty() && ids.len() != classes.len() {
+            let problem = format!("has {} ids for {} classes", ids.len(), classes.len());
+            return bad("model.category_ids", problem, "Give one a class, or none.");
+        }
+        if let Some(i) = (0..ids.len()).find(|i| ids[..*i].contains(&ids[*i])) {
+            return bad("model.category_ids", format!("has {} twice", ids[i]), "Give every class an id of its own.");
+        }
+        if !["auto", "voc", "coco"].contains(&self.priors.as_str()) {
+            let remedy = "Give \"auto\", \"voc\" or \"coco\".";
+            return bad("model.priors", format!("is {:?}", self.priors), remedy);
+        }
+        Ok(())
     }
 }
 
@@ -300,19 +352,7 @@ impl RunConfig {
             Error::Config { key, problem, remedy } => Error::Config { key: format!("data.{key}"), problem, remedy },
             other => other,
         })?;
-        let classes = &self.model.classes;
-        if classes.len() > 1000 {
-            return bad("model.classes", format!("has {} names", classes.len()), "At most 1000 are supported.");
-        }
-        for (i, c) in classes.iter().enumerate() {
-            if c.is_empty() || classes[..i].contains(c) {
-                let problem = format!("has the name {c:?} {}", if c.is_empty() { "" } else { "twice" });
-                return bad("model.classes", problem.trim_end().to_string(), "Give every class a name of its own.");
-            }
-        }
-        if !["voc", "coco"].contains(&self.model.priors.as_str()) {
-            return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");
-        }
+        self.model.check()?;
         if self.data.path.is_empty() {
             return bad("data.path", "is empty".into(), "Give --data a folder, a json file or the word scenes.");
         }

@@ -105,6 +105,10 @@ pub fn train(mut job: Job) -> Result<Outcome> {
         ));
     }
     let detector = Detector::new(&job.config.model)?;
+    if job.config.model.category_ids.is_empty() {
+        job.config.model.category_ids = job.train.category_ids.clone();
+    }
+    job.config.model.priors = job.config.model.prior_set().to_string();
     let t = &job.config.train;
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
     let (plan, net) = training_plan(&detector, &job.config, job.device.limits(), images)?;
