@@ -362,8 +362,14 @@ impl Trainer {
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
-            let n = load_vgg16(self.executor.as_mut(), &file)?;
-            let message = format!("{n} tensors of the backbone were taken from {backbone}");
+            let taken = load_vgg16(self.executor.as_mut(), &file)?;
+            let rest = match taken.iter().any(|n| n.starts_with("features.33.")) {
+                true => "fc6 and fc7 too",
+                false => "fc6 and fc7 start from the seed",
+            };
+            let (n, all) = (taken.len(), file.tensors.len());
+            let names = [taken.first(), taken.last()].map(|n| n.map_or("", |n| n.as_str())).join(" to ");
+            let message = format!("backbone: {n} of the {all} tensors of {backbone} were taken, {names}; {rest}");
             if !self.later.contains(&message) {
                 self.later.push(message);
             }
