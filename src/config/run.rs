@@ -268,12 +268,30 @@ pub struct RunConfig {
 }
 
 /// Configuration files larger than this are refused.
+/// Which keys a configuration file sets.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Given(toml::Table);
+
+impl Given {
+    /// Whether `key` (dotted, e.g. `train.batch`), or any key below it, is set.
+    pub fn has(&self, key: &str) -> bool {
+        let mut names = key.split('.');
+        let first = names.next().and_then(|n| self.0.get(n));
+        names.try_fold(first, |at, n| at.map(|v| v.get(n))).flatten().is_some()
+    }
+}
+
 const MAX_BYTES: u64 = 1 << 20;
 
 impl RunConfig {
     /// Reads a TOML file. Unknown keys and values of the wrong kind are errors with the line and the key.
     pub fn read(path: &Path) -> Result<RunConfig> {
         let len = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?.len();
+        RunConfig::read_given(path).map(|(config, _)| config)
+    }
+
+    /// [`RunConfig::read`], and which keys the file sets.
+    pub fn read_given(path: &Path) -> Result<(RunConfig, Given)> {
         if len > MAX_BYTES {
             return Err(Error::format(
                 path,
@@ -297,7 +315,37 @@ impl RunConfig {
             },
             other => other,
         })?;
-        Ok(config)
+        // It was read as a table just now.
+        Ok((config, Given(text.parse().unwrap_or_default())))
+    }
+
+    /// Takes the recipe of the network for what nobody gave: SSD's own batch and augmentation for `ssd300-vgg16`. The
+    /// defaults are those of `tiny`. `given` tells whether a key was given.
+    pub fn take_recipe(&mut self, given: impl Fn(&str) -> bool) {
+        if self.model.name != ModelName::Ssd300Vgg16 {
+            return;
+        }
+        if !given("train.batch") {
+            self.train.batch = 32;
+        }
+        if !given("data.augment") {
+            self.data.augment = Augment::ssd();
+        }
+    }
+
+    /// What [`RunConfig::take_recipe`] and the classes may have decided, for the user to see when a run begins; none for a
+    /// network that has no recipe of its own.
+    pub fn recipe(&self) -> Option<String> {
+        let augment = [("ssd", Augment::ssd()), ("light", Augment::light()), ("none", Augment::none())];
+        let name = augment.iter().find(|(_, a)| *a == self.data.augment).map_or("as configured", |(n, _)| n);
+        (self.model.name == ModelName::Ssd300Vgg16).then(|| {
+            format!(
+                "{}: batches of {}, augmentation {name}, priors {} (--batch, --augment and --priors choose others)",
+                self.model.name.as_str(),
+                self.train.batch,
+                self.model.prior_set()
+            )
+        })
     }
 
     /// The configuration as TOML, every key written out.

@@ -296,7 +296,8 @@ impl Trainer {
             resumed_at,
             version: env!("CARGO_PKG_VERSION").to_string(),
         }))?;
-        for message in std::mem::take(&mut self.later) {
+        let recipe = self.job.config.recipe().filter(|_| resumed_at.is_none());
+        for message in recipe.into_iter().chain(std::mem::take(&mut self.later)) {
             self.tell(Event::Note { message })?;
         }
         for set in [Some(self.job.train.clone()), self.job.test.clone()].into_iter().flatten() {
