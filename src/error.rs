@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong for a reason outside this crate.
-#[derive(Debug, thiserror::Error)]
+/// Everything that can go wrong for a reason outside this crate. Its `Debug` is the sentence, too, because that is what Rust
+/// prints where `main` returns an error or a result is unwrapped.
+#[derive(thiserror::Error)]
 pub enum Error {
     // === Files ===
     /// The operating system refused a file operation.
@@ -129,6 +130,12 @@ impl Error {
     }
 
     /// An [`Error::Format`] without a line.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
     pub fn format(path: impl AsRef<Path>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Error::Format { path: path.as_ref().to_path_buf(), line: None, problem: problem.into(), remedy: remedy.into() }
     }
@@ -170,5 +177,19 @@ fn remedy_of(e: &std::io::Error) -> &'static str {
         K::NotADirectory => ". A part of the path is a file, expected a folder",
         K::AlreadyExists => ". Choose another name",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn main_prints_the_sentence() {
+        let e = Error::config("--lr", "is -1, expected 0 to 10", "Give a number over 0.");
+        assert_eq!(format!("{e:?}"), "--lr: is -1, expected 0 to 10. Give a number over 0.");
+        let e = Error::io("read", "no/where", std::io::ErrorKind::NotFound.into());
+        assert_eq!(format!("{e:?}"), e.to_string());
+        assert_eq!(format!("{e:#?}"), e.to_string());
     }
 }
