@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::open::{DeviceArgs, bar, not_finite, trained};
+use super::open::{DeviceArgs, bar};
 use super::say;
 use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<()> {
         let input = predictor.detector.preprocess.eval(&image);
         let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
         if found.not_finite > 0 {
-            return Err(not_finite(&file, &path.display().to_string()));
+            return Err(predictor.not_finite(&format!("image {}", path.display())));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
         let boxes: Vec<LabelledBox> = found
