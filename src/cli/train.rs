@@ -339,7 +339,11 @@ pub fn summary(folder: &RunFolder, o: &Outcome) {
         println!("{e}");
     }
     if let Some((map, step)) = o.best {
-        println!("best mAP {map:.3} at step {step} of {}", o.config.train.steps);
+        let split = &o.config.data.test;
+        println!(
+            "best mAP {map:.3} at step {step} of {} (chosen on {split} itself: no unbiased figure)",
+            o.config.train.steps
+        );
     }
     println!("time     {:.0} s", o.seconds);
     let weights = if o.best.is_some() { folder.best() } else { folder.last() };

@@ -53,7 +53,9 @@ fn a_run_folder_holds_everything() {
     let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(config.contains("steps = 2") && config.contains("scenes_train = 6"), "{config}");
     assert_eq!(Checkpoint::open(&run.join("checkpoint.safetensors")).unwrap().0.step, 2);
-    assert!(std::fs::read_to_string(run.join("report.html")).unwrap().contains("</html>"));
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("</html>"));
+    assert!(report.contains("chosen on test itself, so no unbiased figure"), "what `best` was chosen on is said");
     let result: Value = serde_json::from_slice(&std::fs::read(run.join("evaluation.json")).unwrap()).unwrap();
     assert!(result["map"].is_number());
     for f in ["last.safetensors", "best.safetensors"] {
