@@ -107,6 +107,13 @@ pub enum Error {
         failed: usize,
     },
 
+    /// `autobidet selftest` found no adapter to run shaders on.
+    #[error(
+        "no Vulkan, Metal or DX12 adapter was found: NO SHADER WAS TESTED, only the CPU twins. Install a driver (Debian, \
+         Ubuntu: mesa-vulkan-drivers), or give --device cpu to test the twins alone"
+    )]
+    NoAdapter,
+
     // === Training ===
     /// Loss or gradients stayed non-finite.
     #[error("training stopped at step {step}: {problem}. {remedy}")]
@@ -123,6 +130,12 @@ pub enum Error {
     Interrupted,
 }
 
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] for `path`.
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
@@ -130,12 +143,6 @@ impl Error {
     }
 
     /// An [`Error::Format`] without a line.
-impl std::fmt::Debug for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
     pub fn format(path: impl AsRef<Path>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Error::Format { path: path.as_ref().to_path_buf(), line: None, problem: problem.into(), remedy: remedy.into() }
     }
@@ -155,10 +162,12 @@ impl std::fmt::Debug for Error {
         Error::Shape { op: op.into(), expected: expected.into(), got: got.into() }
     }
 
-    /// The process exit code for this error: 2 for wrong use, 130 for Ctrl-C, 1 for the rest.
+    /// The process exit code for this error: 2 for wrong use, 3 for a self-test without an adapter, 130 for Ctrl-C, 1 for the
+    /// rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } => 2,
+            Error::NoAdapter => 3,
             Error::Interrupted => 130,
             _ => 1,
         }

@@ -142,6 +142,25 @@ fn a_run_goes_on_from_another_folder() {
     assert!(p.err.contains("resumed after step 1") && p.out.contains("best mAP"), "{p:?}");
 }
 
+/// A machine without an adapter is no machine that passed.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_self_test_that_runs_no_shader_does_not_pass() {
+    let without = |args: &[&str]| -> super::Printed {
+        let mut c = program(args);
+        for v in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+            c.env(v, "/nonexistent/driver.json");
+        }
+        c.output().unwrap().into()
+    };
+    assert_eq!(without(&["devices", "--json"]).out.trim(), "[]", "the Vulkan loader finds no driver");
+    let p = without(&["selftest"]);
+    assert_eq!(p.code, Some(3), "{p:?}");
+    assert!(p.out.contains("NO SHADER IS TESTED") && p.out.contains(" passed, 0 failed"), "{p:?}");
+    assert!(p.err.contains("error: no Vulkan, Metal or DX12 adapter was found"), "{p:?}");
+    assert_eq!(without(&["selftest", "--device", "cpu"]).code, Some(0));
+}
+
 #[test]
 fn devices_and_info_print_json() {
     let list: Value = serde_json::from_str(&works(&["devices", "--json"]).out).unwrap();
