@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::budget::EVALUATIONS;
 use super::checkpoint::{Checkpoint, Moments, VERSION};
 use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
@@ -104,11 +105,11 @@ pub fn train(mut job: Job) -> Result<Outcome> {
             "Train a new model on it.",
         ));
     }
-    let detector = Detector::new(&job.config.model)?;
     if job.config.model.category_ids.is_empty() {
         job.config.model.category_ids = job.train.category_ids.clone();
     }
     job.config.model.priors = job.config.model.prior_set().to_string();
+    let detector = Detector::new(&job.config.model)?;
     let t = &job.config.train;
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
     let (plan, net) = training_plan(&detector, &job.config, job.device.limits(), images)?;
@@ -200,7 +201,7 @@ impl Trainer {
 
         let t = &self.job.config.train;
         let or = |n: u64, default: u64| if n == 0 { default } else { n };
-        let eval_every = or(t.eval_every, state.steps.div_ceil(10).max(1));
+        let eval_every = or(t.eval_every, state.steps.div_ceil(EVALUATIONS).max(1));
         let save_every = or(t.checkpoint_every, eval_every);
         let per_epoch = self.steps_per_epoch();
         let pause = self.job.pause_after.map(|e| ((e * per_epoch as f64).round() as u64).max(1));
@@ -325,6 +326,9 @@ impl Trainer {
             (now.train.steps, now.train.epochs, now.train.minutes);
         (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
         (before.data.path, before.train.checkpoint_every) = (now.data.path.clone(), now.train.checkpoint_every);
+        if now.train.minutes > 0.0 {
+            before.train.eval_every = now.train.eval_every;
+        }
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
