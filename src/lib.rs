@@ -10,7 +10,7 @@
 //! | [`ops`] | the operations: shapes, forward and backward steps, cost; [`ops::KERNELS`] is the kernel table |
 //! | [`models`] | networks as graphs of operations |
 //! | [`train`] | the training plan, the loop, schedules, checkpoints, run folders |
-//! | [`predict`] | from images to detections with a trained network |
+//! | [`predict`] | from images to detections with a trained network ([`predict::Predictor::open`]) |
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::open::{DeviceArgs, dataset, not_finite, tell_notes, trained};
+use super::open::{DeviceArgs, dataset, tell_notes};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::{Dataset, open_annotations};
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::read_detections;
 use crate::eval::{Difficult, EvalOptions, Metric, Pixels, candidates, evaluate};
-use crate::predict::Predictor;
+use crate::predict::{Predictor, trained};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -118,7 +118,7 @@ fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Foun
     bar.finish_and_clear();
     tell_notes(&found.notes);
     match found.not_finite.first() {
-        Some(image) => Err(not_finite(&file, image)),
+        Some(image) => Err(predictor.not_finite(&format!("image {image}"))),
         None => Ok((set, candidates(&found.detections))),
     }
 }

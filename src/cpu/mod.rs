@@ -4,6 +4,7 @@
 pub mod binary_conv2d;
 mod call;
 pub mod conv2d;
+pub mod conv2d_grouped;
 mod conv_core;
 mod executor;
 mod reduce;

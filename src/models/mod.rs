@@ -65,7 +65,7 @@ impl Detector {
             ModelName::Ssd300Vgg16 => (
                 ssd300::SIZE,
                 Normalization::MeanSubtract,
-                if config.priors == "coco" { PriorSpec::ssd300_coco() } else { PriorSpec::ssd300_voc() },
+                if config.prior_set() == "coco" { PriorSpec::ssd300_coco() } else { PriorSpec::ssd300_voc() },
             ),
         };
         let priors = prior_spec.generate()?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::budget::EVALUATIONS;
 use super::checkpoint::{Checkpoint, Moments, VERSION};
 use super::complexity::ComplexityWatch;
 use super::feed::first_weights;
@@ -108,6 +109,10 @@ pub fn train(mut job: Job) -> Result<Outcome> {
             "Train a new model on it.",
         ));
     }
+    if job.config.model.category_ids.is_empty() {
+        job.config.model.category_ids = job.train.category_ids.clone();
+    }
+    job.config.model.priors = job.config.model.prior_set().to_string();
     let detector = Detector::new(&job.config.model)?;
     let t = &job.config.train;
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
@@ -210,7 +215,7 @@ impl Trainer {
 
         let t = &self.job.config.train;
         let or = |n: u64, default: u64| if n == 0 { default } else { n };
-        let eval_every = or(t.eval_every, state.steps.div_ceil(10).max(1));
+        let eval_every = or(t.eval_every, state.steps.div_ceil(EVALUATIONS).max(1));
         let save_every = or(t.checkpoint_every, eval_every);
         let per_epoch = self.steps_per_epoch();
         let pause = self.job.pause_after.map(|e| ((e * per_epoch as f64).round() as u64).max(1));
@@ -310,7 +315,8 @@ impl Trainer {
             resumed_at,
             version: env!("CARGO_PKG_VERSION").to_string(),
         }))?;
-        for message in std::mem::take(&mut self.later) {
+        let recipe = self.job.config.recipe().filter(|_| resumed_at.is_none());
+        for message in recipe.into_iter().chain(std::mem::take(&mut self.later)) {
             self.tell(Event::Note { message })?;
         }
         for set in [Some(self.job.train.clone()), self.job.test.clone()].into_iter().flatten() {
@@ -338,6 +344,9 @@ impl Trainer {
             (now.train.steps, now.train.epochs, now.train.minutes);
         (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
         (before.data.path, before.train.checkpoint_every) = (now.data.path.clone(), now.train.checkpoint_every);
+        if now.train.minutes > 0.0 {
+            before.train.eval_every = now.train.eval_every;
+        }
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
@@ -377,8 +386,14 @@ impl Trainer {
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
-            let n = load_vgg16(self.executor.as_mut(), &file)?;
-            let message = format!("{n} tensors of the backbone were taken from {backbone}");
+            let taken = load_vgg16(self.executor.as_mut(), &file)?;
+            let rest = match taken.iter().any(|n| n.starts_with("features.33.")) {
+                true => "fc6 and fc7 too",
+                false => "fc6 and fc7 start from the seed",
+            };
+            let (n, all) = (taken.len(), file.tensors.len());
+            let names = [taken.first(), taken.last()].map(|n| n.map_or("", |n| n.as_str())).join(" to ");
+            let message = format!("backbone: {n} of the {all} tensors of {backbone} were taken, {names}; {rest}");
             if !self.later.contains(&message) {
                 self.later.push(message);
             }
