@@ -5,8 +5,11 @@
 //! out, so a report can be made in the middle of a run. All text is escaped. The size is bounded: pictures share
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
+mod page;
 mod picture;
 mod sections;
+
+pub use page::{Cell, Page};
 
 use std::path::Path;
 
