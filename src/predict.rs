@@ -26,8 +26,9 @@ use image::RgbImage;
 use rayon::prelude::*;
 
 use crate::config::ModelConfig;
-use crate::data::{Dataset, Loader, LoaderOptions, Note};
+use crate::data::{Batch, Dataset, Loader, LoaderOptions, Note, Sample};
 use crate::detect::codec::decode_boxes;
+pub use crate::detect::decode::softmax;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
 use crate::device::Device;
@@ -60,6 +61,14 @@ pub struct Raw {
     pub locations: Vec<f32>,
     /// `[n][priors][classes + 1]`.
     pub logits: Vec<f32>,
+}
+
+impl Raw {
+    /// Locations `[priors][8]` and logits `[priors][classes + 1]` of image `i`, as `detector` gave them.
+    pub fn image(&self, detector: &Detector, i: usize) -> (&[f32], &[f32]) {
+        let (p, k) = (detector.priors.len(), detector.logits() as usize);
+        (&self.locations[i * p * 8..][..p * 8], &self.logits[i * p * k..][..p * k])
+    }
 }
 
 /// What a network found in a data set.
@@ -203,18 +212,43 @@ impl Predictor {
     /// Detections of preprocessed images, in pixels of images of these sizes (width, height).
     pub fn detect(&mut self, images: &[f32], sizes: &[(u32, u32)], options: &DecodeOptions) -> Result<Vec<Decoded>> {
         let raw = self.forward(images, sizes.len())?;
-        let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
+        self.decode(&raw, sizes, options)
+    }
+
+    /// Detections from the network's outputs, in pixels of images of these sizes (width, height), one an image.
+    pub fn decode(&self, raw: &Raw, sizes: &[(u32, u32)], options: &DecodeOptions) -> Result<Vec<Decoded>> {
+        let detector = &self.detector;
         (0..raw.n)
             .into_par_iter()
             .map(|i| {
-                let scores = softmax(&raw.logits[i * p * k..(i + 1) * p * k], k);
-                let means: Vec<f32> =
-                    raw.locations[i * p * 8..(i + 1) * p * 8].chunks_exact(8).flat_map(|l| l[4..].to_vec()).collect();
-                let boxes = decode_boxes(&means, 4, &self.detector.priors, VARIANCES)?;
+                let (locations, logits) = raw.image(detector, i);
+                let scores = softmax(logits, detector.logits() as usize);
+                let means: Vec<f32> = locations.chunks_exact(8).flat_map(|l| l[4..].to_vec()).collect();
+                let boxes = decode_boxes(&means, 4, &detector.priors, VARIANCES)?;
                 let size = (sizes[i].0 as f32, sizes[i].1 as f32);
                 decode_detections(&scores, &boxes, size, options)
             })
             .collect()
+    }
+
+    /// Runs the network on every image of a data set, unaugmented and in order. `make` runs on the loader's threads, once
+    /// an image (matching its boxes, say); `look` gets each batch with the network's outputs, and its error ends the work.
+    /// What comes out is what was met while decoding the images.
+    pub fn each_batch<T: Send + 'static>(
+        &mut self,
+        data: &Arc<Dataset>,
+        threads: usize,
+        make: impl Fn(&Sample) -> T + Send + Sync + 'static,
+        mut look: impl FnMut(&Predictor, &Batch<T>, &Raw) -> Result<()>,
+    ) -> Result<Vec<Note>> {
+        let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
+        let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, make)?;
+        for batch in loader.by_ref() {
+            let batch = batch?;
+            let raw = self.forward(&batch.images, batch.sizes.len())?;
+            look(self, &batch, &raw)?;
+        }
+        Ok(loader.notes())
     }
 
     /// Detections of a whole data set. `progress` is told images done and images after every batch; its error ends the
@@ -226,40 +260,31 @@ impl Predictor {
         threads: usize,
         mut progress: impl FnMut(usize, usize) -> Result<()>,
     ) -> Result<Found> {
-        let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
-        let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
         let mut out = Found::default();
-        for batch in loader.by_ref() {
-            let batch = batch?;
-            for (k, decoded) in self.detect(&batch.images, &batch.sizes, options)?.into_iter().enumerate() {
-                if decoded.not_finite > 0 {
-                    out.not_finite.push(batch.ids[k].clone());
-                }
-                let o = data.origin;
-                let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
-                let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
-                out.detections.push(if batch.readable[k] { found.collect() } else { Vec::new() });
-            }
-            progress(out.detections.len(), data.images.len())?;
-        }
-        out.notes = loader.notes();
-        Ok(out)
+        let notes = self.each_batch(
+            data,
+            threads,
+            |_| (),
+            |p, batch, raw| {
+                out.add(batch, p.decode(raw, &batch.sizes, options)?, data.origin);
+                progress(out.detections.len(), data.images.len())
+            },
+        )?;
+        Ok(Found { notes, ..out })
     }
 }
 
-/// Row-wise softmax of `[rows][k]`.
-pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
-    let mut out = logits.to_vec();
-    for row in out.chunks_exact_mut(k) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for v in row.iter_mut() {
-            *v = (*v - top).exp();
-            sum += *v;
-        }
-        for v in row.iter_mut() {
-            *v /= sum;
+impl Found {
+    /// Adds the detections of a batch; `origin` is the data set's.
+    pub fn add<T>(&mut self, batch: &Batch<T>, decoded: Vec<Decoded>, origin: f32) {
+        for (k, decoded) in decoded.into_iter().enumerate() {
+            if decoded.not_finite > 0 {
+                self.not_finite.push(batch.ids[k].clone());
+            }
+            let o = origin;
+            let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
+            let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
+            self.detections.push(if batch.readable[k] { found.collect() } else { Vec::new() });
         }
     }
-    out
 }

@@ -10,10 +10,9 @@ use crate::config::{Method, ModelName, RunConfig, Schedule};
 use crate::data::{Augment, Dataset};
 use crate::device::Device;
 use crate::report::events::Listener;
-use crate::report::jsonl::JsonLog;
 use crate::report::progress::Progress;
 use crate::report::tensorboard::TensorBoard;
-use crate::train::{Checkpoint, Job, Outcome, RunFolder, train, write_report};
+use crate::train::{Job, Outcome, RunFolder, train, write_report};
 use crate::{Error, Result};
 
 /// Settings that belong to a run from its beginning, and cannot change when it is resumed.
@@ -188,7 +187,7 @@ impl Args {
 }
 
 /// Makes a path absolute; an empty one stays empty, and so does one in a folder whose name is no text.
-fn absolute(path: &mut String) {
+pub fn absolute(path: &mut String) {
     if let Some(full) = std::path::absolute(&*path).ok().and_then(|p| p.to_str().map(str::to_string)) {
         *path = full;
     }
@@ -277,18 +276,11 @@ pub fn session(
         Start::Resume(folder) => folder,
     };
     let _lock = folder.lock()?;
-    let log: Box<dyn Listener> = match resume && folder.log().is_file() {
-        true => {
-            let step = match folder.checkpoint().is_file() {
-                true => Checkpoint::open(&folder.checkpoint())?.0.step,
-                false => 0,
-            };
-            Box::new(JsonLog::resume(folder.log(), step)?)
-        }
-        false => Box::new(JsonLog::create(folder.log())?),
-    };
-    let listeners: Vec<Box<dyn Listener>> =
-        vec![log, Box::new(TensorBoard::create(&folder.0)?), Box::new(Progress::stderr())];
+    let listeners: Vec<Box<dyn Listener>> = vec![
+        Box::new(folder.open_log(resume)?),
+        Box::new(TensorBoard::create(&folder.0)?),
+        Box::new(Progress::stderr()),
+    ];
     let job = Job {
         folder: folder.clone(),
         config,
@@ -310,7 +302,7 @@ pub fn session(
 }
 
 /// What the loader would find out, before a folder is made for the run.
-fn trainable(set: &Dataset, batch: u32) -> Result<()> {
+pub fn trainable(set: &Dataset, batch: u32) -> Result<()> {
     if set.images.len() < batch as usize {
         return Err(Error::config(
             "--batch",

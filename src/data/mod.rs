@@ -24,5 +24,6 @@ pub use augment::Augment;
 pub use find::{open, open_annotations, open_with};
 pub use loader::{Batch, Loader, LoaderOptions, Sample};
 pub use preprocess::{Normalization, PITCH, Preprocess};
+pub use source::pixels;
 pub use types::{Dataset, ImageRecord, ImageSource, Note, Object};
 pub use voc_write::VocWriter;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Checkpoint;
 use crate::config::RunConfig;
+use crate::report::jsonl::JsonLog;
 use crate::weights::write_atomically;
 use crate::{Error, Result};
 
@@ -151,6 +153,18 @@ impl RunFolder {
             }
         }
         Ok(out)
+    }
+
+    /// The log of a session: a new one, or the one that is there, cut after the last checkpoint's step.
+    pub fn open_log(&self, resume: bool) -> Result<JsonLog> {
+        if !resume || !self.log().is_file() {
+            return JsonLog::create(self.log());
+        }
+        let step = match self.checkpoint().is_file() {
+            true => Checkpoint::open(&self.checkpoint())?.0.step,
+            false => 0,
+        };
+        JsonLog::resume(self.log(), step)
     }
 
     /// The whole configuration.

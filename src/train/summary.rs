@@ -1,11 +1,10 @@
 //! The report of a run, from its log and its last evaluation.
 
-use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::{METRIC, Outcome, RunFolder};
 use crate::Result;
-use crate::data::{Dataset, ImageRecord, ImageSource, image_file, scenes};
+use crate::data::{Dataset, ImageRecord, pixels};
 use crate::detect::boxes::iou;
 use crate::detect::{BBox, Detection};
 use crate::eval::{EvalOptions, Evaluation, bootstrap, candidates};
@@ -121,7 +120,7 @@ fn pictures(report: &mut RunReport, test: &Dataset, found: &[Vec<Detection>]) {
 fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>) -> Option<Example> {
     let record = &test.images[index];
     // A picture that cannot be read has been counted among the notes; the report does without it.
-    let image = pixels(record)?;
+    let image = pixels(record).ok()?;
     let longest = image.width().max(image.height());
     let factor = (PICTURE as f32 / longest as f32).min(1.0);
     let size = [image.width(), image.height()].map(|v| ((v as f32 * factor).round() as u32).max(1));
@@ -143,14 +142,4 @@ fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>
         detections: found.iter().filter(|d| d.score >= SHOWN).map(|d| label(d.class, &d.bbox, Some(d.score))).collect(),
         score,
     })
-}
-
-fn pixels(record: &ImageRecord) -> Option<RgbImage> {
-    match &record.source {
-        ImageSource::File(path) => image_file::read(path, Some((record.width, record.height))).ok().map(|d| d.image),
-        ImageSource::Scene { seed, index } => {
-            let spec = scenes::SceneSpec { seed: *seed, width: record.width, height: record.height };
-            Some(scenes::draw(&spec, *index).0)
-        }
-    }
 }

@@ -6,8 +6,11 @@
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
 mod complexity;
+mod page;
 mod picture;
 mod sections;
+
+pub use page::{Cell, Page};
 
 use std::path::Path;
 
