@@ -1,13 +1,14 @@
 //! Layers: an operation with its parameters, named as in PyTorch checkpoints.
 
 use crate::Result;
+use crate::ops::activation_census::activation_census;
 use crate::ops::avg_pool2d::AvgPool2d;
 use crate::ops::batch_norm2d::BatchNorm2d;
 use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
 use crate::ops::conv2d::Conv2d;
 use crate::ops::pool::PoolWindow;
 use crate::ops::relu::Relu;
-use crate::plan::{Builder, Format, Init, ParamLayout, Shape, TensorId};
+use crate::plan::{Builder, Format, Init, Mode, ParamLayout, Shape, TensorId};
 
 /// The optimizer group of all detector parameters.
 pub const DETECTOR: &str = "detector";
@@ -76,6 +77,9 @@ pub fn binary_conv(
         activation_grad: ActivationGrad::ApproxSign,
         weight_scale: WeightScale::FilterMeanAbs,
     };
+    if b.mode() == Mode::Train {
+        activation_census(b, name, x, domain)?;
+    }
     b.apply1(op, name, &[x, w])
 }
 

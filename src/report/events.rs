@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::series::{number_or_null, numbers_or_null};
 use crate::Result;
 
@@ -25,6 +26,8 @@ pub enum Event {
     Step(Step),
     /// The detector was evaluated.
     Evaluated(Evaluated),
+    /// The binary layers were looked at.
+    Diagnosed(Diagnosis),
     /// Weights and optimiser state are on disk.
     CheckpointSaved {
         /// The file.
@@ -146,6 +149,7 @@ impl Event {
             Event::RunStarted(s) => s.resumed_at,
             Event::Step(s) => Some(s.step),
             Event::Evaluated(e) => Some(e.step),
+            Event::Diagnosed(d) => Some(d.step),
             Event::CheckpointSaved { step, .. } => Some(*step),
             Event::Note { .. } | Event::Warning { .. } => None,
             Event::RunFinished(f) => Some(f.step),

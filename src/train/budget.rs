@@ -60,7 +60,7 @@ impl Trainer {
             }
             if let Some(batch) = loader.next() {
                 // Late enough that the extra terms count, so that they are measured too.
-                self.step(&batch?, table.extra_from + step, &table, false)?;
+                self.step(&batch?, table.extra_from + step, &table, false, false)?;
             }
         }
         self.executor.wait()?;

@@ -2,6 +2,7 @@
 
 mod budget;
 mod checkpoint;
+mod diagnose;
 mod feed;
 mod folder;
 mod network;

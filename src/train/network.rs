@@ -4,7 +4,8 @@
 //! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (docs/method.md, section 2)
 //! ```
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
-//! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
+//! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times. The
+//! segment `diagnose` counts the inputs of binary layers, among the steps of `forward`; only steps that are looked at run it.
 
 use crate::config::{Beta, Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::checkpoint::{Checkpoint, Moments, VERSION};
+use super::diagnose::{Looks, Moment};
 use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
 use super::step::Watch;
@@ -203,6 +204,8 @@ impl Trainer {
         let hardware = self.job.device.is_hardware();
         let mut evaluation = None;
         let mut watch = Watch::new(state.step);
+        let every = t.diagnose_every;
+        let mut looks = Looks::begin(self.executor.as_mut(), every, state.step, state.steps, per_epoch)?;
         let mut unmatched = 0;
         let stopped = loop {
             let end = state.step >= state.steps;
@@ -237,10 +240,15 @@ impl Trainer {
             let batch = batch?;
             unmatched += batch.targets.iter().map(|t| t.skipped).sum::<usize>();
             let watched = watch.due(state.step + 1, state.steps, hardware);
-            let terms = self.step(&batch, state.step, &table, watched)?;
+            let looked = looks.due(state.step + 1, state.steps);
+            let terms = self.step(&batch, state.step, &table, watched, looked)?;
             state.step += 1;
             if watched {
                 self.after_step(&mut state, &mut watch, &table, &terms, loader.wait_share())?;
+            }
+            if looked {
+                self.look(&mut looks, &state)?;
+                watch.forget_time(state.step);
             }
             if state.step.is_multiple_of(per_epoch) {
                 // Every image was seen once: nothing new is met later, but for the few that an epoch leaves out.
@@ -320,6 +328,7 @@ impl Trainer {
             (now.train.steps, now.train.epochs, now.train.minutes);
         (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
         (before.data.path, before.train.checkpoint_every) = (now.data.path.clone(), now.train.checkpoint_every);
+        before.train.diagnose_every = now.train.diagnose_every;
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
@@ -414,6 +423,20 @@ impl Trainer {
             seconds: clock.elapsed().as_secs_f64(),
         }))?;
         Ok(Some((evaluation, found.detections)))
+    }
+
+    /// Looks at the binary layers and tells what was found.
+    fn look(&mut self, looks: &mut Looks, state: &State) -> Result<()> {
+        let t = &self.job.config.train;
+        let at = Moment {
+            step: state.step,
+            of: state.steps,
+            per_epoch: self.steps_per_epoch(),
+            squares: self.net.norm.squares,
+            gradient_scale: self.executor.plan().batch as f64 / t.batch as f64,
+        };
+        let found = looks.look(self.executor.as_mut(), &at)?;
+        self.tell(Event::Diagnosed(found))
     }
 
     /// A file of weights alone. Its metadata holds nothing that differs between equal runs: no time, no path.

@@ -1,6 +1,7 @@
 //! Training as a whole: what stops it, what it leaves, and that equal runs are equal to the last bit.
 
 mod budget;
+mod diagnose;
 mod nonfinite;
 mod resume;
 mod slices;

@@ -5,6 +5,7 @@
 //! out, so a report can be made in the middle of a run. All text is escaped. The size is bounded: pictures share
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
+mod diagnosis;
 mod picture;
 mod sections;
 
@@ -13,6 +14,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::draw::LabelledBox;
 use super::log_reader::RunLog;
 use super::plot::axis::number;
@@ -46,6 +48,8 @@ pub struct RunReport {
     pub grad_norm: Option<Curve>,
     /// Mean average precision over steps; several curves where several metrics or runs are compared.
     pub map: Vec<Curve>,
+    /// Looks at the binary layers, in the order of their steps.
+    pub diagnoses: Vec<Diagnosis>,
     /// How average precision is computed, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
     /// Results by class, in the data set's order.
@@ -184,6 +188,7 @@ impl RunReport {
             grad_norm: Some(log.grad_norm),
             map: vec![log.map],
             metric: log.metric.clone(),
+            diagnoses: log.diagnoses,
             warnings: log.warnings,
             ..RunReport::default()
         };
