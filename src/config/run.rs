@@ -226,6 +226,9 @@ pub struct TrainConfig {
     pub eval_every: u64,
     /// Steps between checkpoints; 0: at every evaluation (where there is a test split or not).
     pub checkpoint_every: u64,
+    /// Steps between looks at the binary layers; 0: about once an epoch, at most 20 times a run; negative: never. Never
+    /// changes results.
+    pub diagnose_every: i64,
     /// Skipped steps in a row after which the run stops.
     pub max_skipped: u32,
 }
@@ -249,6 +252,7 @@ impl Default for TrainConfig {
             location_noise: 0.001,
             eval_every: 0,
             checkpoint_every: 0,
+            diagnose_every: 0,
             max_skipped: 20,
         }
     }

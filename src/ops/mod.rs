@@ -1,6 +1,7 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
 pub mod activation;
+pub mod activation_census;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
@@ -71,6 +72,7 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     activation::KERNELS,
+    activation_census::KERNELS,
     add::KERNELS,
     avg_pool2d::KERNELS,
     batch_norm2d::KERNELS,

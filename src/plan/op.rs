@@ -42,6 +42,10 @@ pub struct LayerInfo {
     pub label: String,
     /// The operation.
     pub op: &'static str,
+    /// Its inputs and outputs in the operation's order: who makes what another one reads.
+    pub inputs: Vec<TensorId>,
+    /// See `inputs`.
+    pub outputs: Vec<TensorId>,
     /// Shape of its first input.
     pub input: Shape,
     /// Shape of its first output.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::series::{number_or_null, numbers_or_null};
 use crate::Result;
 
@@ -27,6 +28,8 @@ pub enum Event {
     Evaluated(Evaluated),
     /// What each image's beta was, and how the complexity estimator did, over an epoch.
     Complexity(Complexity),
+    /// The binary layers were looked at.
+    Diagnosed(Diagnosis),
     /// Weights and optimiser state are on disk.
     CheckpointSaved {
         /// The file.
@@ -202,6 +205,7 @@ impl Event {
             Event::Step(s) => Some(s.step),
             Event::Evaluated(e) => Some(e.step),
             Event::Complexity(c) => Some(c.step),
+            Event::Diagnosed(d) => Some(d.step),
             Event::CheckpointSaved { step, .. } => Some(*step),
             Event::Note { .. } | Event::Warning { .. } => None,
             Event::RunFinished(f) => Some(f.step),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::diagnosis::Diagnosis;
 use super::events::{Complexity, Event, RunFinished, RunStarted};
 use super::jsonl::read_events;
 use super::series::Curve;
@@ -41,6 +42,8 @@ pub struct RunLog {
     pub evaluation_seconds: f64,
     /// Seconds of all finished sessions.
     pub seconds: f64,
+    /// Looks at the binary layers, in the order of their steps.
+    pub diagnoses: Vec<Diagnosis>,
     /// Warnings, in order, with how often each was given.
     pub warnings: Vec<(String, usize)>,
     /// Last step done.
@@ -63,6 +66,7 @@ impl RunLog {
         let mut classes: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
         let [mut rate, mut speed, mut wait, mut norm, mut map] = [const { BTreeMap::new() }; 5];
         let mut skipped = BTreeMap::new();
+        let mut diagnoses = BTreeMap::new();
         for event in events {
             match event {
                 Event::RunStarted(started) => {
@@ -95,6 +99,9 @@ impl RunLog {
                     log.complexity.retain(|k| k.step < c.step);
                     log.complexity.push(c);
                 }
+                Event::Diagnosed(d) => {
+                    diagnoses.insert(d.step, d);
+                }
                 Event::CheckpointSaved { .. } | Event::Note { .. } => {}
                 Event::Warning { message } => match log.warnings.iter_mut().find(|w| w.0 == message) {
                     Some(warning) => warning.1 += 1,
@@ -117,6 +124,7 @@ impl RunLog {
         log.wait_share = curve("waiting for data", wait);
         log.grad_norm = curve("gradient norm", norm);
         log.map = curve("mAP", map);
+        log.diagnoses = diagnoses.into_values().collect();
         log.skipped = skipped.values().filter(|s| **s).count() as u64;
         log
     }

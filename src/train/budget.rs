@@ -102,7 +102,7 @@ impl Trainer {
                 trainer.check_stop()?;
                 if let Some(batch) = loader.next() {
                     // Late enough that the extra terms count, so that they are measured too.
-                    trainer.step(&batch?, table.extra_from + step, &table, false)?;
+                    trainer.step(&batch?, table.extra_from + step, &table, false, false)?;
                 }
             }
             trainer.executor.wait()?;

@@ -3,6 +3,7 @@
 mod budget;
 mod checkpoint;
 mod complexity;
+mod diagnose;
 mod estimator;
 mod feed;
 mod folder;

@@ -5,7 +5,8 @@
 //! ```
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
 //! statistics), and `estimator` where one is trained ([`super::estimator`]). A step runs all in this order; with
-//! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part.
+//! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part. The segment
+//! `diagnose` counts the inputs of binary layers, among the steps of `forward`; only steps that are looked at run it.
 
 use super::estimator::{EstimatorNetwork, ImageBetas, Inputs, image_betas, train_estimator};
 use crate::Result;

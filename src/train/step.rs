@@ -8,6 +8,7 @@ use super::feed::{Scalars, feed};
 use super::targets::Targets;
 use super::trainer::{State, Trainer};
 use crate::data::Batch;
+use crate::ops::activation_census;
 use crate::report::events::{Event, Step};
 use crate::{Error, Result};
 
@@ -44,13 +45,14 @@ impl Watch {
 
 impl Trainer {
     /// One optimizer step on a batch. With `watched` the loss terms come back, unweighted, each the mean over the
-    /// micro-batches.
+    /// micro-batches. With `looked` the last micro-batch's maps are counted, for [`super::diagnose`].
     pub(super) fn step(
         &mut self,
         batch: &Batch<Targets>,
         step: u64,
         table: &Timetable,
         watched: bool,
+        looked: bool,
     ) -> Result<Vec<f32>> {
         let t = &self.job.config.train;
         let images = self.executor.plan().batch as usize;
@@ -84,7 +86,11 @@ impl Trainer {
                 self.executor.run(&["clear"])?;
             }
             let last = part + 1 == parts;
-            self.executor.run(self.net.segments(last))?;
+            let mut segments = self.net.segments(last).to_vec();
+            if last && looked {
+                segments.push(activation_census::SEGMENT);
+            }
+            self.executor.run(&segments)?;
             if watched {
                 for (sum, (_, tensor)) in losses.iter_mut().zip(&self.net.losses) {
                     *sum += self.executor.read_f32(*tensor)?[0] / parts as f32;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::budget::EVALUATIONS;
 use super::checkpoint::{Checkpoint, Moments, VERSION};
 use super::complexity::ComplexityWatch;
+use super::diagnose::{Looks, Moment};
 use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
 use super::step::Watch;
@@ -222,6 +223,8 @@ impl Trainer {
         let hardware = self.job.device.is_hardware();
         let mut evaluation = None;
         let mut watch = Watch::new(state.step);
+        let every = t.diagnose_every;
+        let mut looks = Looks::begin(self.executor.as_mut(), every, state.step, state.steps, per_epoch)?;
         let mut unmatched = 0;
         let stopped = loop {
             let end = state.step >= state.steps;
@@ -256,7 +259,8 @@ impl Trainer {
             let batch = batch?;
             unmatched += batch.targets.iter().map(|t| t.skipped).sum::<usize>();
             let watched = watch.due(state.step + 1, state.steps, hardware);
-            let terms = self.step(&batch, state.step, &table, watched)?;
+            let looked = looks.due(state.step + 1, state.steps);
+            let terms = self.step(&batch, state.step, &table, watched, looked)?;
             state.step += 1;
             if watched {
                 self.complexity.look(self.executor.as_mut(), &self.net)?;
@@ -264,6 +268,10 @@ impl Trainer {
             }
             if state.step.is_multiple_of(per_epoch) || state.step == state.steps {
                 self.tell_complexity(state.step, state.steps)?;
+            }
+            if looked {
+                self.look(&mut looks, &state)?;
+                watch.forget_time(state.step);
             }
             if state.step.is_multiple_of(per_epoch) {
                 // Every image was seen once: nothing new is met later, but for the few that an epoch leaves out.
@@ -347,6 +355,7 @@ impl Trainer {
         if now.train.minutes > 0.0 {
             before.train.eval_every = now.train.eval_every;
         }
+        before.train.diagnose_every = now.train.diagnose_every;
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
@@ -448,6 +457,20 @@ impl Trainer {
             seconds: clock.elapsed().as_secs_f64(),
         }))?;
         Ok(Some((evaluation, found.detections)))
+    }
+
+    /// Looks at the binary layers and tells what was found.
+    fn look(&mut self, looks: &mut Looks, state: &State) -> Result<()> {
+        let t = &self.job.config.train;
+        let at = Moment {
+            step: state.step,
+            of: state.steps,
+            per_epoch: self.steps_per_epoch(),
+            squares: self.net.norm.squares,
+            gradient_scale: self.executor.plan().batch as f64 / t.batch as f64,
+        };
+        let found = looks.look(self.executor.as_mut(), &at)?;
+        self.tell(Event::Diagnosed(found))
     }
 
     /// A file of weights alone. Its metadata holds nothing that differs between equal runs: no time, no path.

@@ -2,6 +2,7 @@
 
 mod budget;
 mod csop;
+mod diagnose;
 mod estimator;
 mod methods;
 mod nonfinite;

@@ -25,6 +25,8 @@ impl Builder {
         self.layers.push(LayerInfo {
             label: label.to_string(),
             op: op.name(),
+            inputs: io.inputs.clone(),
+            outputs: io.outputs.clone(),
             input: first(&io.inputs),
             output: first(&io.outputs),
             params,

@@ -6,6 +6,7 @@
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
 mod complexity;
+mod diagnosis;
 mod page;
 mod picture;
 mod sections;
@@ -17,6 +18,7 @@ use std::path::Path;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::draw::LabelledBox;
 use super::events::Complexity;
 use super::log_reader::RunLog;
@@ -51,6 +53,8 @@ pub struct RunReport {
     pub grad_norm: Option<Curve>,
     /// Mean average precision over steps; several curves where several metrics or runs are compared.
     pub map: Vec<Curve>,
+    /// Looks at the binary layers, in the order of their steps.
+    pub diagnoses: Vec<Diagnosis>,
     /// How average precision is computed, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
     /// What the complexity estimator did, an entry an epoch.
@@ -194,6 +198,7 @@ impl RunReport {
             grad_norm: Some(log.grad_norm),
             map: vec![log.map],
             metric: log.metric.clone(),
+            diagnoses: log.diagnoses,
             warnings: log.warnings,
             complexity: log.complexity,
             ..RunReport::default()

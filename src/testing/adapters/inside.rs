@@ -1,7 +1,10 @@
-//! Operations inside networks that no case file is about: add, gather_heads, gaussian_location, gaussian_latent.
+//! Operations inside networks that no case file is about: activation_census, add, gather_heads, gaussian_location,
+//! gaussian_latent.
 
 use super::{Adapter, Own, bits, dense};
+use crate::ops::activation_census::activation_census;
 use crate::ops::add::Add;
+use crate::ops::binary_conv2d::InputDomain;
 use crate::ops::gather_heads::GatherHeads;
 use crate::ops::gaussian_latent::GaussianLatent;
 use crate::ops::gaussian_location::GaussianLocation;
@@ -29,6 +32,15 @@ fn own() -> Vec<Own> {
             build: Box::new(|b, t| b.apply(Add, "op", t)),
         };
         out.push(Own { op: "add", case: sum, tolerance: 0.0, differences: Some((5, 1e-2, 1e-2)) });
+        let census = OpCase {
+            name: format!("activation_census, {n} images"),
+            batch: n,
+            inputs: vec![map("x", 5, 3, 33).no_grad()],
+            upstream: Vec::new(),
+            backward: false,
+            build: Box::new(|b, t| Ok(vec![activation_census(b, "op", t[0], InputDomain::Sign)?])),
+        };
+        out.push(Own { op: "activation_census", case: census, tolerance: 0.0, differences: None });
         // Boxes a pixel: 4, 6 and 1.
         let heads = OpCase {
             name: format!("gather_heads, {n} images"),
