@@ -16,3 +16,4 @@ mod report;
 mod shaders;
 mod trace;
 mod train;
+mod weights;

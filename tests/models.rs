@@ -76,6 +76,27 @@ fn float_ssd300_has_the_original_s_counts() {
 }
 
 #[test]
+fn coco_s_classes_get_coco_s_priors_unless_told() {
+    let smallest = |classes: &[String], priors: &str| {
+        let config = ModelConfig {
+            classes: classes.to_vec(),
+            priors: priors.into(),
+            ..detector("ssd300-vgg16", "float", 1).config
+        };
+        Detector::new(&config).unwrap().priors[0][2]
+    };
+    let mut names: Vec<String> = (0..80).map(|i| format!("class{i}")).collect();
+    let (voc, coco) = (smallest(&names, "voc"), smallest(&names, "coco"));
+    assert!(coco < voc, "COCO's smallest prior is {coco}, VOC's {voc}");
+    assert_eq!(smallest(&names, "auto"), voc, "eighty classes are not enough");
+    for (i, name) in ["traffic light", "hot dog", "potted plant", "toothbrush"].into_iter().enumerate() {
+        names[9 * i] = name.into();
+    }
+    assert_eq!([smallest(&names, "auto"), smallest(&names, "voc")], [coco, voc]);
+    assert_eq!(smallest(&names[..79], "auto"), voc);
+}
+
+#[test]
 fn names_and_shapes_are_those_of_official_checkpoints() {
     let shared = std::env::var("AUTOBIDET_SHARED").map(PathBuf::from);
     let shared = shared.unwrap_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));

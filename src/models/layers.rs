@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::config::{Binarization, Method};
+use crate::ops::activation_census::activation_census;
 use crate::ops::add::Add;
 use crate::ops::avg_pool2d::AvgPool2d;
 use crate::ops::batch_norm2d::BatchNorm2d;
@@ -9,7 +10,7 @@ use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadVa
 use crate::ops::conv2d::Conv2d;
 use crate::ops::pool::PoolWindow;
 use crate::ops::relu::Relu;
-use crate::plan::{Builder, Format, Init, ParamLayout, Shape, TensorId};
+use crate::plan::{Builder, Format, Init, Mode, ParamLayout, Shape, TensorId};
 
 /// The optimizer group of all detector parameters.
 pub const DETECTOR: &str = "detector";
@@ -95,6 +96,9 @@ fn binary_conv(
         activation_grad,
         weight_scale,
     };
+    if b.mode() == Mode::Train {
+        activation_census(b, name, x, domain)?;
+    }
     b.apply1(op, name, &[x, w])
 }
 

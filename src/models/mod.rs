@@ -1,17 +1,18 @@
 //! Networks as graphs of operations.
 
+pub mod complexity;
 mod layers;
 mod ssd300;
 pub mod tiny;
 
 pub use layers::DETECTOR;
 
-use crate::Result;
 use crate::config::{ModelConfig, ModelName};
 use crate::data::{Normalization, Preprocess};
 use crate::detect::priors::PriorSpec;
 use crate::ops::gather_heads::GatherHeads;
 use crate::plan::{Builder, Format, Shape, TensorId};
+use crate::{Error, Result};
 
 /// What a detector is, apart from its weights.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ impl Detector {
             ModelName::Ssd300Vgg16 => (
                 ssd300::SIZE,
                 Normalization::MeanSubtract,
-                if config.priors == "coco" { PriorSpec::ssd300_coco() } else { PriorSpec::ssd300_voc() },
+                if config.prior_set() == "coco" { PriorSpec::ssd300_coco() } else { PriorSpec::ssd300_voc() },
             ),
         };
         let priors = prior_spec.generate()?;
@@ -79,6 +80,28 @@ impl Detector {
     /// A name for plans and messages: model, method and number of classes.
     pub fn name(&self) -> String {
         format!("{} {} ({} classes)", self.config.name.as_str(), self.config.method, self.config.classes.len())
+    }
+
+    /// Which of the source maps the complexity estimator reads: `wanted`, or for a negative number the end of the base
+    /// network.
+    ///
+    /// # Errors
+    /// An index beyond the maps.
+    pub fn complexity_source(&self, wanted: i32) -> Result<usize> {
+        let own = match self.config.name {
+            ModelName::Tiny => 0,
+            ModelName::Ssd300Vgg16 => 1,
+        };
+        let maps = self.prior_spec.boxes_per_cell().len();
+        match usize::try_from(wanted) {
+            Err(_) => Ok(own),
+            Ok(i) if i < maps => Ok(i),
+            Ok(i) => Err(Error::config(
+                "aic.feature",
+                format!("is {i}, but {} has the maps 0 to {}", self.config.name.as_str(), maps - 1),
+                "Choose one of them, or -1 for the end of the base network.",
+            )),
+        }
     }
 
     /// Builds the network on a builder, from images to locations and logits.

@@ -1,6 +1,7 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
 pub mod activation;
+pub mod activation_census;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
@@ -16,10 +17,13 @@ pub mod dorefa_activation;
 pub mod dorefa_weight;
 mod elementwise;
 pub mod feature_l2;
+pub mod gated_copy;
 pub mod gather_heads;
+pub mod gaussian_latent;
 pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod image_beta;
 pub mod l2_norm;
 pub mod linear;
 pub mod loss_sum;
@@ -30,6 +34,7 @@ pub mod nms;
 pub mod optimizer;
 pub mod pool;
 pub mod prelu;
+pub mod reconstruction_loss;
 pub mod relu;
 pub mod softmax;
 pub mod sparse_object_prior;
@@ -67,6 +72,7 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     activation::KERNELS,
+    activation_census::KERNELS,
     add::KERNELS,
     avg_pool2d::KERNELS,
     batch_norm2d::KERNELS,
@@ -80,9 +86,12 @@ pub static KERNELS: &[&[&Kernel]] = &[
     dorefa_activation::KERNELS,
     dorefa_weight::KERNELS,
     feature_l2::KERNELS,
+    gated_copy::KERNELS,
     gather_heads::KERNELS,
+    gaussian_latent::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
+    image_beta::KERNELS,
     l2_norm::KERNELS,
     loss_sum::KERNELS,
     match_priors::KERNELS,
@@ -91,6 +100,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     nms::KERNELS,
     optimizer::KERNELS,
     prelu::KERNELS,
+    reconstruction_loss::KERNELS,
     relu::KERNELS,
     softmax::KERNELS,
     sparse_object_prior::KERNELS,

@@ -67,7 +67,7 @@ fn after_training(method: Method, ib_weight: f32, steps: u32) -> f32 {
     (c.model.method, d.config.method) = (method, method);
     let (plan, net) = training_plan(&d, &c, PlanLimits::HOST, 2).unwrap();
     let mut e = Device::Cpu.executor(Arc::new(plan)).unwrap();
-    first_weights(e.as_mut(), &net, 1).unwrap();
+    first_weights(e.as_mut(), 1).unwrap();
     let (images, targets) = batch(&d);
     for step in 0..steps {
         let s = autobidet::train::Scalars { ib_weight, lr: 3e-3, ..scalars(step) };

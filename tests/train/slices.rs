@@ -36,16 +36,7 @@ pub fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
 }
 
 pub fn scalars(step: u32) -> Scalars {
-    Scalars {
-        lr: 1e-3,
-        ib_weight: 0.1,
-        sop_weight: 0.2,
-        clip_norm: 5.0,
-        noise: 0.001,
-        seed: 1,
-        step,
-        gradient_scale: 1.0,
-    }
+    Scalars { step, ..Default::default() }
 }
 
 /// Two steps of twelve images, with plans made for `limits`: slices, losses and weights.
@@ -54,7 +45,7 @@ fn two_steps(method: &str, device: &Device, limits: PlanLimits) -> (usize, Vec<u
     let (plan, net) = training_plan(&d, &c, limits, 12).unwrap();
     let slices = plan.slices.len();
     let mut e = device.executor(Arc::new(plan)).unwrap();
-    first_weights(e.as_mut(), &net, 1).unwrap();
+    first_weights(e.as_mut(), 1).unwrap();
     let (images, targets) = batch(&d);
     let (images, targets) = (images.repeat(6), vec![targets; 6].concat());
     let mut losses = Vec::new();
@@ -118,7 +109,7 @@ fn micro_batches_are_the_mean_of_their_gradients() {
     let run = |n: u32, parts: &[(&[f32], &[Targets])]| {
         let (plan, net) = training_plan(&d, &c, PlanLimits::HOST, n).unwrap();
         let mut e = Device::Cpu.executor(Arc::new(plan)).unwrap();
-        first_weights(e.as_mut(), &net, 1).unwrap();
+        first_weights(e.as_mut(), 1).unwrap();
         squares(e.as_mut(), &net, parts)
     };
     let (doubled, all) = ([images.clone(), images.clone()].concat(), [targets.clone(), targets.clone()].concat());
