@@ -4,6 +4,7 @@
 pub mod binary_conv2d;
 mod call;
 pub mod conv2d;
+pub mod conv2d_grouped;
 mod conv_core;
 mod executor;
 mod reduce;
@@ -15,6 +16,7 @@ pub(crate) use executor::{check_readable, wrong_length};
 pub(crate) use reduce::tree_sum;
 
 pub mod activation;
+pub mod activation_census;
 pub mod add;
 pub mod add_bias;
 pub mod batch_norm2d;

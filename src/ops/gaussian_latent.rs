@@ -57,10 +57,12 @@ pub struct GaussianLatent {
     pub hyper: TensorId,
     /// Weight of the divergence in the objective: beta of a beta-VAE (Higgins et al. 2017).
     pub kl_weight: f32,
+    /// Whether z is drawn in training plans; the mean where not.
+    pub sampled: bool,
 }
 
 impl GaussianLatent {
-    fn dims(b: &Builder, shape: Shape, first: u32, images: u32) -> GaussianLatentDims {
+    fn dims(&self, b: &Builder, shape: Shape, first: u32, images: u32) -> GaussianLatentDims {
         let (pixels, channels) = (shape.h * shape.w, shape.c / 2);
         GaussianLatentDims {
             images,
@@ -71,7 +73,7 @@ impl GaussianLatent {
             raw_pitch: round4(shape.c),
             seed: hyper::SEED,
             step: hyper::STEP,
-            sampled: (b.mode() == Mode::Train) as u32,
+            sampled: (self.sampled && b.mode() == Mode::Train) as u32,
             block: BLOCK,
             blocks: (pixels * channels).div_ceil(BLOCK),
             ..Default::default()
@@ -101,10 +103,10 @@ impl Op for GaussianLatent {
         }
         hyper::expect_hyper(b, label, self.hyper)?;
         let z = b.map(&format!("{label}.z"), shape.with_c(shape.c / 2));
-        let blocks = Self::dims(b, shape, 0, shape.n).blocks;
+        let blocks = self.dims(b, shape, 0, shape.n).blocks;
         let partials = b.scratch(&format!("{label}.partials"), Shape::new(1, 1, shape.n, blocks), Format::Flat);
         for (s, first, n) in b.slices() {
-            let dims = Self::dims(b, shape, first, n);
+            let dims = self.dims(b, shape, first, n);
             let views = [b.at(raw, s), b.at(self.hyper, 0), b.at(z, s)];
             let values = n as u64 * dims.pixels as u64 * dims.pitch as u64;
             b.dispatch(&FORWARD, label, &dims, &views, flat_groups(values, 64), Cost::default())?;
@@ -127,7 +129,7 @@ impl Op for GaussianLatent {
                 weight: self.kl_weight / shape.n as f32,
                 upstream: d_z.is_some() as u32,
                 accumulate: d_raw.flag(),
-                ..Self::dims(b, shape, first, n)
+                ..self.dims(b, shape, first, n)
             };
             let views = [b.at(raw, s), b.at(z, s), b.at(d_z.unwrap_or(z), s), b.at(d_raw.tensor, s)];
             let values = n as u64 * dims.pixels as u64 * dims.raw_pitch as u64;

@@ -1,10 +1,12 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
 pub mod activation;
+pub mod activation_census;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod bce_with_logits;
+pub mod bernoulli_kl;
 pub mod binary_conv2d;
 pub mod channel_shuffle;
 pub mod channel_sum;
@@ -46,6 +48,8 @@ pub use variants::{Constants, Variants, variants};
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
 
+/// `shaders/common/bernoulli.wgsl`
+pub const BERNOULLI: Common = Common { name: "bernoulli", source: include_str!("../../shaders/common/bernoulli.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
 pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
 /// `shaders/common/index.wgsl`
@@ -68,10 +72,12 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     activation::KERNELS,
+    activation_census::KERNELS,
     add::KERNELS,
     avg_pool2d::KERNELS,
     batch_norm2d::KERNELS,
     bce_with_logits::KERNELS,
+    bernoulli_kl::KERNELS,
     binary_conv2d::KERNELS,
     channel_shuffle::KERNELS,
     channel_sum::KERNELS,

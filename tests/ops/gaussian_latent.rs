@@ -27,7 +27,7 @@ fn case(raw: TestInput, kl_weight: f32, upstream: bool, seed: u32, step: u32) ->
         },
         backward: true,
         build: Box::new(move |b, t| {
-            let mut out = b.apply(GaussianLatent { hyper: t[1], kl_weight }, "latent", &t[..1])?;
+            let mut out = b.apply(GaussianLatent { hyper: t[1], kl_weight, sampled: true }, "latent", &t[..1])?;
             if !upstream {
                 out.reverse();
             }
@@ -111,7 +111,7 @@ fn evaluation_takes_the_mean() {
     let (plan, (x, z)) = Builder::build("evaluation", Mode::Eval, PlanLimits::HOST, 1, |b| {
         let x = b.input("x", shape, Format::Map, true);
         let hyper = hyper::hyper_input(b);
-        let z = b.apply1(GaussianLatent { hyper, kl_weight: 1.0 }, "latent", &[x])?;
+        let z = b.apply1(GaussianLatent { hyper, kl_weight: 1.0, sampled: true }, "latent", &[x])?;
         b.keep(z);
         Ok((x, z))
     })
@@ -127,11 +127,13 @@ fn evaluation_takes_the_mean() {
 fn gaussian_latent_refusals() {
     let inputs = |c| vec![map("raw", Shape::new(2, 3, 3, c)), numbers(0, 0)];
     let apply = |kl_weight: f32| {
-        move |b: &mut Builder, t: &[TensorId]| b.apply(GaussianLatent { hyper: t[1], kl_weight }, "latent", &t[..1])
+        move |b: &mut Builder, t: &[TensorId]| {
+            b.apply(GaussianLatent { hyper: t[1], kl_weight, sampled: true }, "latent", &t[..1])
+        }
     };
     refused("an even number of channels", inputs(5), apply(1.0));
     refused("latent, kl_weight", inputs(4), apply(-1.0));
     refused("latent, hyper", inputs(4), |b, t| {
-        b.apply(GaussianLatent { hyper: t[0], kl_weight: 1.0 }, "latent", &t[..1])
+        b.apply(GaussianLatent { hyper: t[0], kl_weight: 1.0, sampled: true }, "latent", &t[..1])
     });
 }

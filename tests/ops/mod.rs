@@ -1,6 +1,7 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
 mod activation;
+mod activation_census;
 mod add;
 mod batch_norm2d;
 mod binary_conv2d;

@@ -2,6 +2,9 @@
 
 mod budget;
 mod csop;
+mod diagnose;
+mod estimator;
+mod methods;
 mod nonfinite;
 mod resume;
 mod slices;

@@ -1,7 +1,10 @@
-//! Operations inside networks that no case file is about: add, gather_heads, gaussian_location, gaussian_latent.
+//! Operations inside networks that no case file is about: activation_census, add, gather_heads, gaussian_location,
+//! gaussian_latent.
 
 use super::{Adapter, Own, bits, dense};
+use crate::ops::activation_census::activation_census;
 use crate::ops::add::Add;
+use crate::ops::binary_conv2d::InputDomain;
 use crate::ops::gather_heads::GatherHeads;
 use crate::ops::gaussian_latent::GaussianLatent;
 use crate::ops::gaussian_location::GaussianLocation;
@@ -29,6 +32,15 @@ fn own() -> Vec<Own> {
             build: Box::new(|b, t| b.apply(Add, "op", t)),
         };
         out.push(Own { op: "add", case: sum, tolerance: 0.0, differences: Some((5, 1e-2, 1e-2)) });
+        let census = OpCase {
+            name: format!("activation_census, {n} images"),
+            batch: n,
+            inputs: vec![map("x", 5, 3, 33).no_grad()],
+            upstream: Vec::new(),
+            backward: false,
+            build: Box::new(|b, t| Ok(vec![activation_census(b, "op", t[0], InputDomain::Sign)?])),
+        };
+        out.push(Own { op: "activation_census", case: census, tolerance: 0.0, differences: None });
         // Boxes a pixel: 4, 6 and 1.
         let heads = OpCase {
             name: format!("gather_heads, {n} images"),
@@ -66,7 +78,9 @@ fn own() -> Vec<Own> {
             // The weight of the divergence, as its part in the sum of the outputs.
             upstream: vec![TestInput::random(Shape::new(n, 5, 3, 5), "upstream", 1.0), vec![0.5]],
             backward: true,
-            build: Box::new(|b, t| b.apply(GaussianLatent { hyper: t[1], kl_weight: 0.5 }, "op", &t[..1])),
+            build: Box::new(|b, t| {
+                b.apply(GaussianLatent { hyper: t[1], kl_weight: 0.5, sampled: true }, "op", &t[..1])
+            }),
         };
         out.push(Own { op: "gaussian_latent", case: latent, tolerance: 2e-5, differences: Some((8, 3e-2, 1e-2)) });
     }

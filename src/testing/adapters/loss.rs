@@ -1,14 +1,16 @@
 //! feature_l2: f0, f1, ...[, weights] -> loss; bce_with_logits: logits, targets -> loss;
-//! sparse_object_prior: loc, logits, priors, targets -> loss. Without case files: reconstruction_loss, image_beta.
+//! sparse_object_prior: loc, logits, priors, targets -> loss. Own cases alone: bernoulli_kl, reconstruction_loss,
+//! image_beta.
 
 use super::{Adapter, Inputs, Own, Planes, Prepared, bits, dense};
 use crate::ops::bce_with_logits::BceWithLogits;
+use crate::ops::bernoulli_kl::BernoulliKl;
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::hyper;
 use crate::ops::image_beta::{BetaSource, ImageBeta};
 use crate::ops::reconstruction_loss::{DifferenceKind, ReconstructionLoss, Reduction};
 use crate::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
-use crate::plan::{Format, Shape};
+use crate::plan::{Builder, Format, Shape, TensorId};
 use crate::testing::cases::CaseFile;
 use crate::testing::op::BuildOp;
 use crate::testing::{OpCase, TestInput};
@@ -130,6 +132,15 @@ fn own() -> Vec<Own> {
             out.push(Own { op, case, tolerance: 2e-5, differences });
         };
         let differences = Some((5, 0.1, 2e-2));
+        // Inside the clip, but for some.
+        let mut signs = features.clone();
+        signs.iter_mut().take(3).for_each(|f| f.data.iter_mut().for_each(|v| *v *= 0.25));
+        signs[0].data[0] = 7.0;
+        let bounded = vec![false, true, true];
+        let kl = move |b: &mut Builder, t: &[TensorId]| {
+            b.apply(BernoulliKl { bounded: bounded.clone(), ..Default::default() }, "op", t)
+        };
+        add("bernoulli_kl", signs, Box::new(kl), Some((5, 0.02, 2e-2)));
         add("feature_l2", features, Box::new(|b, t| b.apply(FeatureL2::default(), "op", t)), differences);
         add(
             "bce_with_logits",
