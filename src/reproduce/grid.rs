@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::result::{About, RunResult, changed, essence, fingerprint};
+use super::result::{About, RunResult, changed, essence, fingerprint, without_paths};
 use super::rows::Row;
 use crate::config::RunConfig;
 use crate::data::Dataset;
@@ -204,7 +204,8 @@ impl Grid {
 
     fn save(&self) -> Result<()> {
         let path = self.folder().join("grid.json");
-        let text = serde_json::to_string_pretty(&self.file)
+        let file = GridFile { config: without_paths(&self.file.config), ..self.file.clone() };
+        let text = serde_json::to_string_pretty(&file)
             .map_err(|e| Error::format(&path, format!("cannot be written: {e}"), "This is a mistake of ours."))?;
         write_atomically(&path, format!("{text}\n").as_bytes())
     }
