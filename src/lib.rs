@@ -10,7 +10,8 @@
 //! | [`ops`] | the operations: shapes, forward and backward steps, cost; [`ops::KERNELS`] is the kernel table |
 //! | [`models`] | networks as graphs of operations |
 //! | [`train`] | the training plan, the loop, schedules, checkpoints, run folders |
-//! | [`predict`], [`measure`] | from images to detections with a trained network; everything that is measured of one |
+//! | [`predict`] | from images to detections with a trained network ([`predict::Predictor::open`]) |
+//! | [`measure`], [`complexity`] | everything that is measured of one; how complex images are to it |
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
@@ -33,6 +34,7 @@
 //! [`cpu::binary_conv2d`], [`ops::binary_conv2d`], `tests/ops/binary_conv2d.rs`.
 
 pub mod cli;
+pub mod complexity;
 pub mod config;
 pub mod cpu;
 pub mod data;

@@ -1,9 +1,31 @@
 //! From images to detections with a trained network: what evaluation, `detect` and the report share.
+//!
+//! ```no_run
+//! use autobidet::detect::decode::DecodeOptions;
+//! use autobidet::device::Device;
+//! use autobidet::gpu::{DeviceChoice, LimitsChoice};
+//! use autobidet::predict::Predictor;
+//!
+//! # fn main() -> autobidet::Result<()> {
+//! let (device, _) = Device::open(&DeviceChoice::Auto, LimitsChoice::Adapter)?;
+//! let mut predictor = Predictor::open("my-run".as_ref(), &device)?;
+//! let image = autobidet::data::image_file::read("photo.jpg".as_ref(), None)?.image;
+//! let options = DecodeOptions { score_threshold: 0.4, clip: true, ..Default::default() };
+//! for d in predictor.image(&image, &options)? {
+//!     println!("{} {:.2} {:?}", predictor.detector.config.classes[d.class], d.score, d.bbox);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use image::RgbImage;
 
 use rayon::prelude::*;
 
+use crate::config::ModelConfig;
 use crate::data::{Batch, Dataset, Loader, LoaderOptions, Note, Sample};
 use crate::detect::codec::decode_boxes;
 pub use crate::detect::decode::softmax;
@@ -11,8 +33,9 @@ use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
 use crate::device::Device;
 use crate::models::{Detector, Network};
-use crate::plan::{Builder, Executor, Mode};
-use crate::weights::{FileTensor, Transfer, WeightFile, load};
+use crate::plan::{Builder, Executor, Mode, PlanLimits};
+use crate::train::RunFolder;
+use crate::weights::{FileTensor, Transfer, WeightFile, compare, load};
 use crate::{Error, Result};
 
 /// SSD's box coding variances.
@@ -25,6 +48,8 @@ pub struct Predictor {
     executor: Box<dyn Executor>,
     network: Network,
     batch: usize,
+    /// Where the weights came from.
+    path: PathBuf,
 }
 
 /// A network's outputs for some images, as they come.
@@ -57,7 +82,67 @@ pub struct Found {
     pub notes: Vec<Note>,
 }
 
+/// A trained detector, from a run folder (its best weights, or the last where there are no best) or from a weight file that a
+/// run wrote: what it detects and how, and its weights.
+///
+/// # Errors
+/// No weights yet, a damaged file, a file that does not say which network it is for, or whose tensors are not those of
+/// the network and the classes that it names.
+pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
+    let file = if path.is_dir() {
+        let (folder, _) = RunFolder::open(path)?;
+        let found = [folder.best(), folder.last()].into_iter().find(|p| p.is_file());
+        found.ok_or_else(|| {
+            Error::data(
+                path,
+                "has no weights yet",
+                "Training writes them at its first evaluation or checkpoint; wait, or go on with --resume.",
+            )
+        })?
+    } else {
+        path.to_path_buf()
+    };
+    let weights = WeightFile::read(&file)?;
+    let remedy = "Give a run folder, or the last.safetensors or best.safetensors that it holds.";
+    let json: serde_json::Value = serde_json::from_str(&weights.metadata)
+        .map_err(|_| Error::format(&file, "does not say which network it is for", remedy))?;
+    let config: ModelConfig = serde_json::from_value(json["model"].clone())
+        .map_err(|e| Error::format(&file, format!("does not say which network it is for: {e}"), remedy))?;
+    if config.classes.is_empty() {
+        return Err(Error::format(&file, "names no classes", remedy));
+    }
+    config.check().map_err(|e| Error::format(&file, format!("describes an impossible network: {e}"), remedy))?;
+    let detector = Detector::new(&config)?;
+    let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
+    compare(&plan, &weights, true)?;
+    Ok((detector, weights))
+}
+
 impl Predictor {
+    /// Opens a [`trained`] detector on a device, for one image at a time.
+    ///
+    /// # Errors
+    /// As [`trained`]; those of the device.
+    pub fn open(path: &Path, device: &Device) -> Result<Predictor> {
+        let (detector, weights) = trained(path)?;
+        let mut predictor = Predictor::new(detector, device, 1)?;
+        predictor.load(&weights)?;
+        Ok(predictor)
+    }
+
+    /// What is in an image of any size, in its pixels, by falling score.
+    ///
+    /// # Errors
+    /// Values that are not finite, which mean that the weights are of no use; those of the device.
+    pub fn image(&mut self, image: &RgbImage, options: &DecodeOptions) -> Result<Vec<Detection>> {
+        let input = self.detector.preprocess.eval(image);
+        let found = self.detect(&input, &[image.dimensions()], options)?.swap_remove(0);
+        match found.not_finite {
+            0 => Ok(found.detections),
+            _ => Err(self.not_finite("this image")),
+        }
+    }
+
     /// Builds the network for `batch` images at a time. Its weights are zero until [`Predictor::load`].
     pub fn new(detector: Detector, device: &Device, batch: usize) -> Result<Predictor> {
         let name = detector.name();
@@ -68,12 +153,22 @@ impl Predictor {
             Ok(n)
         })?;
         let executor = device.executor(Arc::new(plan))?;
-        Ok(Predictor { detector, executor, network, batch })
+        Ok(Predictor { detector, executor, network, batch, path: PathBuf::new() })
     }
 
     /// Takes weights from a file; every tensor must be there.
     pub fn load(&mut self, file: &WeightFile) -> Result<Transfer> {
+        self.path = file.path.clone();
         load(self.executor.as_mut(), file, true)
+    }
+
+    /// The error of weights that give values that are not finite for an image.
+    pub fn not_finite(&self, image: &str) -> Error {
+        Error::format(
+            &self.path,
+            format!("gives values that are not finite for {image}"),
+            "These weights are of no use; take those of an earlier checkpoint, or train with a lower --lr.",
+        )
     }
 
     /// Takes weights by name.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
+mod config;
 mod conformance;
 mod data;
 mod detect;
@@ -15,3 +16,4 @@ mod report;
 mod shaders;
 mod trace;
 mod train;
+mod weights;

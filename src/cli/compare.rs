@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::eval::taus;
-use super::open::{DeviceArgs, bar, dataset, not_finite, tell_notes, trained};
+use super::open::{DeviceArgs, bar, dataset, tell_notes};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::Dataset;
 use crate::detect::decode::DecodeOptions;
@@ -16,7 +16,7 @@ use crate::eval::prior_counts::{AtRecall, HEADING};
 use crate::eval::sparsity::{SCORE, recall_at, sparsity};
 use crate::eval::{Bootstrap, EvalOptions, Evaluation, Metric, Paired, PriorCounts, RecallCurve, Sparsity, evaluate};
 use crate::measure::measure;
-use crate::predict::Predictor;
+use crate::predict::{Predictor, trained};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -127,7 +127,7 @@ fn look(
     bar.finish_and_clear();
     tell_notes(&measured.found.notes);
     if let Some(image) = measured.found.not_finite.first() {
-        return Err(not_finite(&file, image));
+        return Err(predictor.not_finite(&format!("image {image}")));
     }
     let found = measured.candidates();
     Ok(Side {

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::open::{DeviceArgs, bar, not_finite, trained};
+use super::open::{DeviceArgs, bar};
 use super::say;
 use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
-use crate::eval::files::{CocoRow, write_coco_rows};
-use crate::predict::Predictor;
+use crate::eval::files::{CocoRow, image_id, write_coco_rows};
+use crate::predict::{Predictor, trained};
 use crate::report::draw::{LabelledBox, Stroke, draw_boxes};
 use crate::weights::write_atomically;
 use crate::{Error, Result};
@@ -29,7 +29,8 @@ pub struct Args {
     /// Lowest score that is shown.
     #[arg(long, default_value_t = 0.3)]
     score: f32,
-    /// File for all detections, as COCO results with the label; an image's id is the name of its picture in --out.
+    /// File for all detections, as COCO results with the label. An image's id is the name of its picture in --out, as a
+    /// number where it is one (000000000139 is 139); category ids are those of the training data.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -47,7 +48,8 @@ pub fn run(args: Args) -> Result<()> {
     let device = args.device.open()?;
     let mut predictor = Predictor::new(detector, &device, 1)?;
     predictor.load(&file)?;
-    let classes = predictor.detector.config.classes.clone();
+    let model = predictor.detector.config.clone();
+    let classes = &model.classes;
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io("create", &args.out, e))?;
     let options = DecodeOptions { score_threshold: args.score, clip: true, ..Default::default() };
     let mut rows = Vec::new();
@@ -68,7 +70,7 @@ pub fn run(args: Args) -> Result<()> {
         let input = predictor.detector.preprocess.eval(&image);
         let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
         if found.not_finite > 0 {
-            return Err(not_finite(&file, &path.display().to_string()));
+            return Err(predictor.not_finite(&format!("image {}", path.display())));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
         let boxes: Vec<LabelledBox> = found
@@ -100,8 +102,8 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(json) = &args.json {
         let mut out = Vec::new();
         let list = rows.iter().map(|(id, d)| CocoRow {
-            image_id: id,
-            category_id: d.class as u32 + 1,
+            image_id: image_id(id),
+            category_id: model.category_id(d.class),
             label: &classes[d.class],
             bbox: [d.bbox.xmin, d.bbox.ymin, d.bbox.width(), d.bbox.height()].map(f64::from),
             score: d.score as f64,
@@ -117,11 +119,12 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The stem, or `<stem>-2` and so on where another input of this call has that name. Letter case does not tell names
-/// apart, because it does not on every file system.
+/// apart, because it does not on every file system; zeros in front of a number do not either, because they are no part of
+/// an image's id.
 fn free_name(stem: &str, taken: &mut HashSet<String>) -> String {
     let mut name = stem.to_string();
     for i in 2.. {
-        if taken.insert(name.to_lowercase()) {
+        if taken.insert(image_id(&name).to_lowercase()) {
             break;
         }
         name = format!("{stem}-{i}");

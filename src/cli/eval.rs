@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::open::{DeviceArgs, dataset, not_finite, tell_notes, trained};
+use super::open::{DeviceArgs, dataset, tell_notes};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::{Dataset, open_annotations};
 use crate::detect::decode::DecodeOptions;
@@ -14,7 +14,7 @@ use crate::eval::prior_counts::{HEADING, TAUS};
 use crate::eval::sparsity::{SCORE, sparsity};
 use crate::eval::{Difficult, EvalOptions, Metric, Pixels, PriorCounts, Sparsity, candidates, evaluate};
 use crate::measure::{Measured, measure};
-use crate::predict::Predictor;
+use crate::predict::{Predictor, trained};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -194,7 +194,7 @@ fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Foun
     bar.finish_and_clear();
     tell_notes(&found.notes);
     match found.not_finite.first() {
-        Some(image) => Err(not_finite(&file, image)),
+        Some(image) => Err(predictor.not_finite(&format!("image {image}"))),
         None => Ok((set, candidates(&found.detections), measured)),
     }
 }

@@ -28,10 +28,17 @@ pub fn write_report(folder: &RunFolder, o: &Outcome, train: &Dataset, test: Opti
     report
         .model
         .push(("memory of a step".into(), format!("{memory:.1} MiB in {} buffers", o.plan.memory.blocks.len())));
-    let params: u64 = o.plan.layers.iter().map(|l| l.params).sum();
-    let binary: u64 = o.plan.layers.iter().map(|l| l.binary_params).sum();
+    let params: u64 = o.plan.layers.iter().filter(|l| !l.aside).map(|l| l.params).sum();
+    let binary: u64 = o.plan.layers.iter().filter(|l| !l.aside).map(|l| l.binary_params).sum();
     let packed = (4 * (params - binary) + binary.div_ceil(8)) as f64 / (1 << 20) as f64;
     report.model.push(("packed weights".into(), format!("{packed:.2} MiB (bits, and f32 for the rest)")));
+    if let (Some(test), Some((map, step))) = (test, o.best) {
+        let what = format!(
+            "mAP {map:.3}, at step {step}: chosen on {} itself, so no unbiased figure; the last step's was not chosen",
+            test.split
+        );
+        report.model.push(("best.safetensors".into(), what));
+    }
     if let (Some(test), Some((e, found))) = (test, &o.evaluation) {
         report.data.push(split(test, &test.notes));
         results(&mut report, e);
@@ -45,6 +52,7 @@ pub fn write_report(folder: &RunFolder, o: &Outcome, train: &Dataset, test: Opti
         pictures(&mut report, test, found);
         write_atomically(&folder.evaluation(), format!("{}\n", e.to_json()).as_bytes())?;
     }
+    report.reconstructions = image::open(folder.reconstructions()).ok().map(|i| i.to_rgb8());
     report.command = Some(format!("autobidet train --config {} --out RUN", folder.config().display()));
     report.write(folder.report())
 }

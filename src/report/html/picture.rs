@@ -93,7 +93,7 @@ fn times(b: &BBox, [x, y]: [f32; 2]) -> BBox {
     BBox::new(b.xmin * x, b.ymin * y, b.xmax * x, b.ymax * y)
 }
 
-/// A picture as it is; `id` names it in errors.
+/// A picture as JPEG inside a `data:` URI; `id` names it in errors.
 pub(super) fn encode(picture: &RgbImage, id: &str) -> Result<Jpeg> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture).map_err(|e| {
