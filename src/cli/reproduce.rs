@@ -19,7 +19,7 @@ const STEPS: u64 = 300;
 /// the runs that they have in common.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// table3, table4, table5, table6, figure1 or figure2.
+    /// table3, table4, table5, table6, figure1, figure2, figure3 or figure4.
     #[arg(value_name = "NAME")]
     target: String,
     /// A VOC folder, a COCO json or its folder, or `scenes`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Printed, arg, call, fails, small, works};
+use super::{Printed, arg, call, fails, small};
 
 /// The commands on six training and three test scenes; two steps a run.
 fn reproduce(dir: &Path, target: &str, more: &[&str]) -> Printed {
@@ -111,6 +111,37 @@ fn counts_and_confidence_of_the_scenes() {
     let page = std::fs::read_to_string(grid.join("figure1.html")).unwrap();
     // Annotations, then detections and four maps for each of three methods.
     assert_eq!(page.matches("data:image/jpeg").count(), 3 * (1 + 3 * 5));
+}
+
+#[test]
+fn opinions_of_the_scenes() {
+    let dir = tempfile::tempdir().unwrap();
+    let grid = dir.path().join("grid");
+    let p = reproduce(dir.path(), "figure4", &["--seeds", "1", "--steps-per-run", "2"]);
+    assert_eq!(p.code, Some(0), "{p:?}");
+    let figure = json(&grid.join("figure4.json"));
+    let seed = &figure["seeds_correlations"][0];
+    assert_eq!((&seed["images"], &seed["s_with_inverse_complexity"]["n"]), (&6.into(), &6.into()));
+    for image in figure["images"].as_array().unwrap() {
+        let (s, beta) = (image["s"].as_f64().unwrap(), image["beta"].as_f64().unwrap());
+        assert!((0.0..=1.0).contains(&s) && (beta - (10.0 + 5.0 * s.sin())).abs() < 1e-4, "{image}");
+        assert!(
+            image["complexity"]["class"].as_f64().unwrap() > 0.0 && image["objects"].as_u64().unwrap() > 0,
+            "{image}"
+        );
+    }
+    // The other figure is made of the same run.
+    let p = reproduce(dir.path(), "figure3", &["--seeds", "1"]);
+    assert!(p.code == Some(0) && !p.err.contains("run 1"), "{p:?}");
+    let figure = json(&grid.join("figure3.json"));
+    let s: Vec<f64> = figure["images"].as_array().unwrap().iter().map(|i| i["s"].as_f64().unwrap()).collect();
+    assert!(s.len() == 6 && s.is_sorted(), "{s:?}");
+    assert_eq!(figure["thirds"].as_array().unwrap().len(), 3);
+    assert!(std::fs::read_to_string(grid.join("figure3.html")).unwrap().contains("data:image/jpeg"));
+    // Without weights it says which are missing.
+    std::fs::remove_file(grid.join("runs/autobidet-sc-seed1/estimator.safetensors")).unwrap();
+    let p = reproduce(dir.path(), "figure3", &["--seeds", "1"]);
+    super::is_failure(&p, 1, &["has no estimator.safetensors", "autobidet-sc-seed1.json"]);
 }
 
 #[test]
