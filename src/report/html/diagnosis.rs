@@ -60,7 +60,10 @@ pub(super) fn section(page: &mut Page, looks: &[Diagnosis]) {
 
 /// The last look, layer by layer.
 fn table(page: &mut Page, last: &Diagnosis) {
-    page.put(format_args!("<h3>At step {}</h3>\n<div class=\"scroll\"><table><thead><tr><th>layer</th>", last.step));
+    page.put(format_args!(
+        "<h3>At step {}</h3>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>layer</th>",
+        last.step
+    ));
     let heads =
         ["weights", "flipped", "near zero", "inside window", "one sign in", "one sign out", "gradient", "mean |W|"];
     for head in heads {
