@@ -10,13 +10,10 @@ use autobidet::train::{feed, first_weights, training_plan};
 use super::slices::{batch, detector, scalars};
 use super::{Session, config, same};
 
-/// The names without parts that a plan of their own needs.
-const NAMES: [&str; 7] = ["float", "xnor", "bireal", "bidet", "bidet-sc", "bireal+ib", "bireal+sop"];
-
-/// Those names, and combinations that have none.
+/// Every name, and combinations that have none.
 fn methods() -> Vec<Method> {
     let named = |n| Method::named(n).unwrap();
-    let mut all: Vec<Method> = NAMES.into_iter().map(named).collect();
+    let mut all = Method::NAMED.map(|(_, m)| m).to_vec();
     for n in ["float", "bidet-sc"] {
         all.push(Method { shortcut: false, ..named(n) });
     }
