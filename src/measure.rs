@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::data::Dataset;
+use crate::data::{Dataset, Sample};
 use crate::detect::decode::DecodeOptions;
 use crate::detect::{BBox, Matched, Matcher};
 use crate::eval::complexity::{Complexity, complexity};
@@ -48,12 +48,8 @@ pub fn measure(
         unreadable: 0,
         complexity: Vec::with_capacity(data.images.len()),
     };
-    let matched = move |s: &crate::data::Sample<'_>| -> Result<Matched> {
-        let boxes: Vec<[f32; 4]> = s.boxes.iter().map(|b: &BBox| (*b).into()).collect();
-        let labels: Vec<u32> = s.labels.iter().map(|l| *l as u32).collect();
-        matcher.matches(&boxes, &labels)
-    };
     let options = DecodeOptions::default();
+    let matched = move |s: &Sample<'_>| matched(&matcher, s);
     let notes = predictor.each_batch(data, threads, matched, |p, batch, raw| {
         out.found.add(batch, p.decode(raw, &batch.sizes, &options)?, data.origin);
         for i in 0..raw.n {
@@ -74,4 +70,14 @@ pub fn measure(
     })?;
     out.found.notes = notes;
     Ok(out)
+}
+
+/// What the priors answer for in an image.
+///
+/// # Errors
+/// [`crate::Error::Shape`] where there are more or fewer labels than boxes.
+pub fn matched(matcher: &Matcher, sample: &Sample<'_>) -> Result<Matched> {
+    let boxes: Vec<[f32; 4]> = sample.boxes.iter().map(|b: &BBox| (*b).into()).collect();
+    let labels: Vec<u32> = sample.labels.iter().map(|l| *l as u32).collect();
+    matcher.matches(&boxes, &labels)
 }

@@ -19,7 +19,7 @@ const STEPS: u64 = 300;
 /// the runs that they have in common.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// table3, table4, table5, table6, figure1 or figure2.
+    /// table3, table4, table5, table6, figure1, figure2, figure3 or figure4.
     #[arg(value_name = "NAME")]
     target: String,
     /// A VOC folder, a COCO json or its folder, or `scenes`.
@@ -28,9 +28,9 @@ pub struct Args {
     /// Network: tiny or ssd300-vgg16.
     #[arg(long, default_value = "tiny")]
     model: String,
-    /// Seeds of every row, from 1 on.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    seeds: u32,
+    /// Seeds of every row, from 1 on. Without: 2, for figure1 and figure2 one.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: Option<u32>,
     /// Optimizer steps of every run. Without: those of the grid; for a new grid of tiny 300.
     #[arg(long, conflicts_with = "minutes_per_run", value_parser = clap::value_parser!(u64).range(1..))]
     steps_per_run: Option<u64>,
@@ -50,6 +50,7 @@ pub struct Args {
 /// Trains what is missing and writes the page.
 pub fn run(args: Args) -> Result<()> {
     let target: Target = args.target.parse()?;
+    let seeds = args.seeds.unwrap_or(target.usual_seeds());
     let mut config = match &args.config {
         Some(file) => RunConfig::read(file)?,
         None => RunConfig::default(),
@@ -97,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
         stop: on_interrupt()?,
         say: |line| say(line),
     })?;
-    let [json, page] = reproduce(target, &mut grid, args.seeds, &command(&args)).inspect_err(|e| {
+    let [json, page] = reproduce(target, &mut grid, seeds, &command(&args, seeds)).inspect_err(|e| {
         if matches!(e, Error::Interrupted) {
             say("the run at hand is saved; the same command goes on with the grid");
         }
@@ -108,13 +109,12 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The command that makes the page again.
-fn command(args: &Args) -> String {
+fn command(args: &Args, seeds: u32) -> String {
     let mut out = format!(
-        "autobidet reproduce {} --data {} --model {} --seeds {}",
+        "autobidet reproduce {} --data {} --model {} --seeds {seeds}",
         args.target,
         if args.data == "scenes" { "scenes" } else { "DATA" },
         args.model,
-        args.seeds
     );
     if let Some(steps) = args.steps_per_run {
         out += &format!(" --steps-per-run {steps}");

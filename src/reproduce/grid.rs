@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::result::{About, RunResult, changed, essence, fingerprint};
+use super::result::{About, RunResult, changed, essence, fingerprint, without_paths};
 use super::rows::Row;
+use crate::complexity::ComplexityEstimator;
 use crate::config::RunConfig;
 use crate::data::Dataset;
 use crate::device::Device;
@@ -204,7 +205,8 @@ impl Grid {
 
     fn save(&self) -> Result<()> {
         let path = self.folder().join("grid.json");
-        let text = serde_json::to_string_pretty(&self.file)
+        let file = GridFile { config: without_paths(&self.file.config), ..self.file.clone() };
+        let text = serde_json::to_string_pretty(&file)
             .map_err(|e| Error::format(&path, format!("cannot be written: {e}"), "This is a mistake of ours."))?;
         write_atomically(&path, format!("{text}\n").as_bytes())
     }
@@ -313,22 +315,42 @@ impl Grid {
     /// # Errors
     /// [`Error::Data`] where they are not there (a result that was copied without its run).
     pub fn predictor(&self, row: &Row, seed: u32) -> Result<Predictor> {
-        let folder = self.run_folder(row, seed);
-        if !folder.last().is_file() {
-            return Err(Error::data(
-                &folder.0,
-                "has no weights, which this figure needs",
-                format!(
-                    "Copy the run folder too, or delete {} to train it again.",
-                    self.result_file(row, seed).display()
-                ),
-            ));
-        }
+        let weights = self.weights(row, seed, RunFolder::last)?;
+        let mut predictor = Predictor::new(self.detector(row, seed)?, &self.settings.device, BATCH)?;
+        predictor.load(&weights)?;
+        Ok(predictor)
+    }
+
+    /// The complexity estimator of a run, with its last weights.
+    ///
+    /// # Errors
+    /// As [`Grid::predictor`].
+    pub fn estimator(&self, row: &Row, seed: u32) -> Result<ComplexityEstimator> {
+        let weights = self.weights(row, seed, RunFolder::last)?;
+        let estimator = self.weights(row, seed, RunFolder::estimator)?;
+        let aic = row.config(&self.file.config, seed).aic;
+        let device = &self.settings.device;
+        ComplexityEstimator::new(self.detector(row, seed)?, &aic, device, BATCH, &weights, &estimator)
+    }
+
+    fn detector(&self, row: &Row, seed: u32) -> Result<Detector> {
         let mut config = row.config(&self.file.config, seed);
         config.model.classes = self.settings.train.classes.clone();
-        let mut predictor = Predictor::new(Detector::new(&config.model)?, &self.settings.device, BATCH)?;
-        predictor.load(&WeightFile::read(&folder.last())?)?;
-        Ok(predictor)
+        Detector::new(&config.model)
+    }
+
+    fn weights(&self, row: &Row, seed: u32, file: fn(&RunFolder) -> PathBuf) -> Result<WeightFile> {
+        let folder = self.run_folder(row, seed);
+        let path = file(&folder);
+        if !path.is_file() {
+            let result = self.result_file(row, seed);
+            return Err(Error::data(
+                &folder.0,
+                format!("has no {}, which is needed here", path.file_name().unwrap_or_default().display()),
+                format!("Copy the run folder too, or delete {} to train it again.", result.display()),
+            ));
+        }
+        WeightFile::read(&path)
     }
 }
 

@@ -10,6 +10,7 @@
 //! network on other data for a thousandth of the time: levels cannot be compared, only differences and orders. So every page
 //! says what was trained, and no number stands without its interval.
 
+pub mod complexity;
 pub mod counts;
 pub mod figures;
 pub mod grid;
@@ -46,6 +47,8 @@ pub fn reproduce(target: Target, grid: &mut Grid, seeds: u32, command: &str) -> 
         Target::Table4 | Target::Table5 | Target::Table6 => tables::table(&context)?,
         Target::Figure1 => figures::confidence(&context)?,
         Target::Figure2 => tables::heat_map(&context)?,
+        Target::Figure3 => complexity::ordered(&context)?,
+        Target::Figure4 => complexity::scatter(&context)?,
     };
     let files = ["json", "html"].map(|e| grid.folder().join(format!("{}.{e}", target.as_str())));
     let text = serde_json::to_string_pretty(&json).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::result::RunResult;
+use super::result::{RunResult, without_paths};
 use super::{Grid, RESAMPLES, Row, Target};
 use crate::report::html::Page;
 use crate::report::progress::duration;
@@ -66,7 +66,7 @@ impl Context<'_> {
             "resamples": RESAMPLES,
             "shared_between_runs": "nothing",
             "paper_is_about": "VOC 2007 test, SSD300 with VGG16, 300,000 steps of 32 images",
-            "configuration": self.grid.config(),
+            "configuration": without_paths(self.grid.config()),
             "version": env!("CARGO_PKG_VERSION"),
         })
     }
@@ -126,7 +126,7 @@ impl Context<'_> {
             ("skipped steps".into(), skipped.to_string()),
         ]);
         page.code("", self.command);
-        let settings = self.grid.config().to_toml().unwrap_or_default();
+        let settings = without_paths(self.grid.config()).to_toml().unwrap_or_default();
         page.code("What all runs have in common", &settings);
     }
 }

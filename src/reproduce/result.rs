@@ -32,7 +32,7 @@ pub struct RunResult {
     pub row: String,
     /// The seed.
     pub seed: u32,
-    /// The whole configuration.
+    /// The whole configuration, with names in the place of paths.
     pub config: RunConfig,
     /// The data, by their contents.
     pub data: String,
@@ -101,7 +101,7 @@ impl RunResult {
             version: VERSION,
             row: about.row.to_string(),
             seed: t.seed,
-            config: about.config.clone(),
+            config: without_paths(about.config),
             data: about.data.to_string(),
             device: about.device,
             steps: t.steps,
@@ -159,11 +159,20 @@ impl RunResult {
     }
 }
 
+/// A configuration with file names in the place of paths, for files that leave this machine.
+pub fn without_paths(config: &RunConfig) -> RunConfig {
+    let name =
+        |path: &str| path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default().to_string();
+    let mut c = config.clone();
+    c.data.path = name(&c.data.path);
+    c.model.backbone = name(&c.model.backbone);
+    c
+}
+
 /// A configuration without what does not define a run: where the data lie, threads, and what the data fill in.
 pub fn essence(config: &RunConfig) -> RunConfig {
-    let mut c = config.clone();
+    let mut c = without_paths(config);
     c.data.path = String::new();
-    c.model.backbone = c.model.backbone.rsplit(['/', '\\']).next().unwrap_or_default().to_string();
     (c.data.threads, c.data.cache_mb) = (0, 0);
     c.model.classes = Vec::new();
     (c.train.minutes, c.train.epochs) = (0.0, 0.0);

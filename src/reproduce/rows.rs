@@ -20,17 +20,23 @@ pub enum Target {
     Figure1,
     /// The constants of the sine transform.
     Figure2,
+    /// Images by the discriminator's opinion.
+    Figure3,
+    /// The discriminator's opinion against the image's complexity.
+    Figure4,
 }
 
 impl Target {
     /// All, by the names a user types.
-    pub const NAMES: [(&'static str, Target); 6] = [
+    pub const NAMES: [(&'static str, Target); 8] = [
         ("table3", Target::Table3),
         ("table4", Target::Table4),
         ("table5", Target::Table5),
         ("table6", Target::Table6),
         ("figure1", Target::Figure1),
         ("figure2", Target::Figure2),
+        ("figure3", Target::Figure3),
+        ("figure4", Target::Figure4),
     ];
 
     /// The name as typed.
@@ -47,6 +53,16 @@ impl Target {
             Target::Table6 => "Table 6: beta from a variational autoencoder",
             Target::Figure1 => "Figure 1: detections and confidence",
             Target::Figure2 => "Figure 2: the constants of the sine transform",
+            Target::Figure3 => "Figure 3: images by D(G(f))",
+            Target::Figure4 => "Figure 4: D(G(f)) and complexity",
+        }
+    }
+
+    /// Seeds where none are asked for: one where a row is looked at and not measured, or there are many rows.
+    pub fn usual_seeds(self) -> u32 {
+        match self {
+            Target::Figure1 | Target::Figure2 => 1,
+            _ => 2,
         }
     }
 
@@ -95,6 +111,7 @@ impl Target {
                 Row::named("bidet-sc", "BiDet (SC)"),
                 Row::named("autobidet-sc", "AutoBiDet (SC)"),
             ],
+            Target::Figure3 | Target::Figure4 => vec![Row::named("autobidet-sc", "AutoBiDet (SC)")],
             // The paper's choice first: all others are compared with it.
             Target::Figure2 => {
                 let mut rows = vec![Row::named("autobidet-sc", "theta 5, delta 10").constants(0.0, 0.0)];

@@ -5,6 +5,7 @@ mod detect;
 mod disk;
 mod eval;
 mod kill;
+mod reproduce;
 mod run;
 
 use std::path::{Path, PathBuf};
