@@ -4,6 +4,7 @@ mod bench;
 mod detect;
 mod devices;
 mod eval;
+mod import;
 mod info;
 mod open;
 mod quickstart;
@@ -45,6 +46,8 @@ enum Command {
     Eval(eval::Args),
     /// Find objects in images and draw them.
     Detect(detect::Args),
+    /// Make a weight file from a PyTorch checkpoint or safetensors of another program.
+    Import(import::Args),
     /// List the adapters of this machine.
     Devices(devices::Args),
     /// Show a network: layers, shapes, parameters, operations, memory.
@@ -88,6 +91,7 @@ pub fn run() -> u8 {
         Some(Command::Train(a)) => train::run(*a),
         Some(Command::Eval(a)) => eval::run(a),
         Some(Command::Detect(a)) => detect::run(a),
+        Some(Command::Import(a)) => import::run(a),
         Some(Command::Devices(a)) => devices::run(a),
         Some(Command::Info(a)) => info::run(a),
         Some(Command::Trace(a)) => trace::run(a),

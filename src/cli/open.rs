@@ -12,7 +12,7 @@ use crate::gpu::{DeviceChoice, LimitsChoice};
 use crate::models::{Detector, tiny};
 use crate::plan::{Builder, Mode, PlanLimits};
 use crate::train::RunFolder;
-use crate::weights::{WeightFile, compare};
+use crate::weights::{Foreign, ImportOptions, WeightFile, compare, import};
 use crate::{Error, Result};
 
 /// `--device` and `--limits`, the same everywhere.
@@ -117,6 +117,25 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
     let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
     compare(&plan, &weights, true)?;
     Ok((detector, weights))
+}
+
+/// [`trained`], and weights of other programs as `import` makes them without being told anything.
+///
+/// # Errors
+/// Those of [`trained`] and of [`import`].
+pub fn trained_or_foreign(path: &Path) -> Result<(Detector, WeightFile)> {
+    if path.is_dir() || !Foreign::is_foreign(path)? {
+        return trained(path);
+    }
+    let imported = import(&Foreign::open(path)?, &ImportOptions::default())?;
+    match &imported.config {
+        Some(c) => Ok((Detector::new(c)?, imported.weights)),
+        None => Err(Error::format(
+            path,
+            format!("is of {}, which is no detector", imported.report.network),
+            "Give a detector's weights.",
+        )),
+    }
 }
 
 /// Weights that give values that are not finite for an image.

@@ -54,6 +54,8 @@ pub struct ModelConfig {
     pub priors: String,
     /// Batch norm after each convolution of the float SSD300 (the original has none).
     pub float_batch_norm: bool,
+    /// Every layer of `ssd300-vgg16` but the heads' outputs has this fraction of its channels: 1, 2, 4, ... 64.
+    pub channel_divisor: u32,
     /// Backbone weights to start from: a safetensors file with torchvision's VGG16 names, as an absolute path; empty for
     /// none. Read once, when the run begins.
     pub backbone: String,
@@ -67,8 +69,27 @@ impl Default for ModelConfig {
             classes: Vec::new(),
             priors: "voc".to_string(),
             float_batch_norm: true,
+            channel_divisor: 1,
             backbone: String::new(),
         }
+    }
+}
+
+impl ModelConfig {
+    /// That the network has the width asked for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `channel_divisor`.
+    pub fn check_width(&self) -> Result<()> {
+        let widest = if self.name == ModelName::Ssd300Vgg16 { 64 } else { 1 };
+        if self.channel_divisor.is_power_of_two() && self.channel_divisor <= widest {
+            return Ok(());
+        }
+        Err(Error::config(
+            "model.channel_divisor",
+            format!("is {}", self.channel_divisor),
+            "Give 1, or for ssd300-vgg16 a power of two up to 64.",
+        ))
     }
 }
 
@@ -313,6 +334,7 @@ impl RunConfig {
         if !["voc", "coco"].contains(&self.model.priors.as_str()) {
             return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");
         }
+        self.model.check_width()?;
         if self.data.path.is_empty() {
             return bad("data.path", "is empty".into(), "Give --data a folder, a json file or the word scenes.");
         }

@@ -19,11 +19,22 @@ const EXTRAS: [(u32, Window); 8] = {
     [(256, K1), (512, K3S2), (128, K1), (256, K3S2), (128, K1), (256, V), (128, K1), (256, V)]
 };
 
+/// What the channels of every layer but the heads are divided by.
+#[derive(Debug, Clone, Copy)]
+struct Width(u32);
+
+impl Width {
+    fn of(self, channels: u32) -> u32 {
+        channels / self.0
+    }
+}
+
 /// The six source maps: 38, 19, 10, 5, 3 and 1 cells.
 pub fn sources(b: &mut Builder, images: TensorId, config: &ModelConfig) -> Result<Vec<TensorId>> {
+    let width = Width(config.channel_divisor);
     match config.method.binarization {
-        Binarization::Float => float(b, images, config.float_batch_norm),
-        Binarization::BiReal | Binarization::Xnor => binarized(b, images),
+        Binarization::Float => float(b, images, config.float_batch_norm, width),
+        Binarization::BiReal | Binarization::Xnor => binarized(b, images, width),
     }
 }
 
@@ -40,7 +51,7 @@ fn max_pool(b: &mut Builder, name: &str, x: TensorId, k: Window, ceil_mode: bool
 }
 
 /// VGG16's body; numbers as in torchvision's `features` (with fc6 and fc7 as 31 and 33), which is what weight files use.
-fn float(b: &mut Builder, images: TensorId, norm: bool) -> Result<Vec<TensorId>> {
+fn float(b: &mut Builder, images: TensorId, norm: bool, width: Width) -> Result<Vec<TensorId>> {
     let layer = |b: &mut Builder, name: &str, x, out, k| -> Result<TensorId> {
         let y = conv(b, name, x, out, k, true)?;
         let y = if norm { batch_norm(b, &format!("{name}.bn"), y, None)? } else { y };
@@ -52,7 +63,7 @@ fn float(b: &mut Builder, images: TensorId, norm: bool) -> Result<Vec<TensorId>>
     let mut conv4_3 = x;
     for (stage, (channels, convs)) in [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)].into_iter().enumerate() {
         for _ in 0..convs {
-            x = layer(b, &format!("vgg.{index}"), x, channels, K3)?;
+            x = layer(b, &format!("vgg.{index}"), x, width.of(channels), K3)?;
             index += 2;
         }
         match stage {
@@ -65,11 +76,11 @@ fn float(b: &mut Builder, images: TensorId, norm: bool) -> Result<Vec<TensorId>>
         }
         index += 1;
     }
-    x = layer(b, "vgg.31", x, 1024, Window { kernel: 3, stride: 1, padding: 6, dilation: 6 })?;
-    x = layer(b, "vgg.33", x, 1024, K1)?;
+    x = layer(b, "vgg.31", x, width.of(1024), Window { kernel: 3, stride: 1, padding: 6, dilation: 6 })?;
+    x = layer(b, "vgg.33", x, width.of(1024), K1)?;
     let mut sources = vec![l2_norm(b, conv4_3)?, x];
     for (i, (out, k)) in EXTRAS.into_iter().enumerate() {
-        x = layer(b, &format!("extras.{i}"), x, out, k)?;
+        x = layer(b, &format!("extras.{i}"), x, width.of(out), k)?;
         if i % 2 == 1 {
             sources.push(x);
         }
@@ -77,8 +88,8 @@ fn float(b: &mut Builder, images: TensorId, norm: bool) -> Result<Vec<TensorId>>
     Ok(sources)
 }
 
-fn binarized(b: &mut Builder, images: TensorId) -> Result<Vec<TensorId>> {
-    let x = conv(b, "vgg.layers.0", images, 64, K3, false)?;
+fn binarized(b: &mut Builder, images: TensorId, width: Width) -> Result<Vec<TensorId>> {
+    let x = conv(b, "vgg.layers.0", images, width.of(64), K3, false)?;
     let mut x = batch_norm(b, "vgg.layers.1", x, None)?;
     let blocks: [(u32, u32); 16] = [
         (64, 1),
@@ -101,24 +112,24 @@ fn binarized(b: &mut Builder, images: TensorId) -> Result<Vec<TensorId>> {
     let mut source = x;
     for (i, (channels, stride)) in blocks.into_iter().enumerate() {
         let index = i + 2;
-        x = binary_block(b, &format!("vgg.layers.{index}"), x, channels, stride)?;
+        x = binary_block(b, &format!("vgg.layers.{index}"), x, width.of(channels), stride)?;
         if index == 13 {
             source = x;
         }
     }
     x = max_pool(b, "vgg.layers.18", x, K3, false)?;
     let wide = Window { kernel: 3, stride: 1, padding: 6, dilation: 6 };
-    x = binary_conv(b, "vgg.layers.19", x, 1024, wide, InputDomain::Sign)?;
+    x = binary_conv(b, "vgg.layers.19", x, width.of(1024), wide, InputDomain::Sign)?;
     x = batch_norm(b, "vgg.layers.20", x, None)?;
     x = relu(b, "vgg.layers.21", x)?;
-    x = conv(b, "vgg.layers.22", x, 1024, K1, true)?;
+    x = conv(b, "vgg.layers.22", x, width.of(1024), K1, true)?;
     x = batch_norm(b, "vgg.layers.23", x, None)?;
     x = relu(b, "vgg.layers.24", x)?;
     let mut sources = vec![l2_norm(b, source)?, x];
     for (i, (out, k)) in EXTRAS.into_iter().enumerate() {
         // The first extra layer reads a ReLU's output: zeros and plus ones.
         let domain = if i == 0 { InputDomain::ZeroOne } else { InputDomain::Sign };
-        x = binary_conv(b, &format!("extras.{i}"), x, out, k, domain)?;
+        x = binary_conv(b, &format!("extras.{i}"), x, width.of(out), k, domain)?;
         x = batch_norm(b, &format!("extra_bns.{i}"), x, None)?;
         if i % 2 == 1 {
             sources.push(x);
