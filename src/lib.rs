@@ -14,7 +14,7 @@
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
-//! | [`weights`], [`config`], [`device`], [`rng`] | safetensors; the one configuration; where plans run; counted random numbers |
+//! | [`weights`], [`config`], [`device`], [`rng`] | safetensors, PyTorch checkpoints; the one configuration; where plans run; counted random numbers |
 //! | [`cli`] | the command, a file a subcommand |
 //!
 //! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- cli`; `data`, `detect`, `eval` and

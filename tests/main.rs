@@ -15,3 +15,4 @@ mod report;
 mod shaders;
 mod trace;
 mod train;
+mod weights;

@@ -120,9 +120,11 @@ fn locate(plan: &Plan, name: &str) -> Option<Layer> {
     let (mut written, mut inputs) = (BTreeSet::new(), BTreeSet::new());
     for i in &steps {
         let (reads, writes) = plan.steps[*i].uses();
-        inputs.extend(reads.iter().map(|v| v.tensor).filter(|t| carries(*t) && !written.contains(t)));
+        inputs.extend(reads.iter().map(|v| v.tensor).filter(|t| carries(*t)));
         written.extend(writes.iter().map(|v| v.tensor));
     }
+    // What the layer makes itself (kernels that may add to what is there count as reading it).
+    inputs.retain(|t| !written.contains(t));
     let read_by = |others: bool| -> BTreeSet<TensorId> {
         let these = (0..plan.steps.len()).filter(|i| mine(&plan.steps[*i].label) != others);
         these.flat_map(|i| plan.steps[i].uses().0).map(|v| v.tensor).collect()

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{arg, call, fails, program, scenes, small, trained, works};
 
-const COMMANDS: [&str; 10] =
-    ["train", "eval", "detect", "devices", "info", "trace", "selftest", "shaders", "scenes", "bench"];
+const COMMANDS: [&str; 11] =
+    ["train", "eval", "detect", "import", "devices", "info", "trace", "selftest", "shaders", "scenes", "bench"];
 
 #[test]
 fn help_is_there_for_every_command() {
