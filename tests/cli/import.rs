@@ -96,6 +96,14 @@ fn a_bidet_checkpoint_becomes_a_weight_file() {
     assert_eq!(found.tensors["loc"].shape, [1, 8732, 8]);
     assert_eq!(found.tensors["conf"].shape, [1, 8732, 21]);
     assert!(found.tensors.values().all(|t| t.to_f32().iter().all(|v| v.is_finite())));
+    // A width that there is not, or that is not the tensors'.
+    for (width, code, part) in [("3", 2, "model.channel_divisor: is 3"), ("0", 2, "is 0"), ("32", 1, "another model")] {
+        let metadata = weights.metadata.replace("\"channel_divisor\":64", &format!("\"channel_divisor\":{width}"));
+        assert_ne!(metadata, weights.metadata);
+        let other = d.join("other.safetensors");
+        WeightFile { metadata, ..weights.clone() }.write(&other).unwrap();
+        fails(&["info", arg(&other)], code, &[part]);
+    }
     // The text form of the report, from the older form of the file: the same weights.
     let other = write(d, "old.pth", &legacy(&arrays));
     let out2 = d.join("old.safetensors");

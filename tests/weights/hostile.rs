@@ -30,6 +30,9 @@ fn refused(bytes: &[u8], parts: &[&str]) {
     assert!(text.len() < 900, "{text}");
 }
 
+/// A change, and what is said of it.
+type Lie<'a, T> = (&'a dyn Fn(&mut T), &'a str);
+
 fn arrays() -> Vec<Array> {
     vec![
         Array::floats("a.weight", &[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
@@ -195,7 +198,7 @@ fn tensors_that_lie() {
         let all = with_keys(&[a, arrays()[1].clone()]);
         [zip(&records(&state_dict(&all, 2, &[], false), &all)), legacy(&all)]
     };
-    let lies: [(&dyn Fn(&mut Array), &str); 14] = [
+    let lies: [Lie<'_, Array>; 14] = [
         (&|a| a.shape = vec![2, 4], "does not fit its storage of 6 values"),
         (&|a| a.shape = vec![i64::MAX, 2], "does not fit"),
         (&|a| a.shape = vec![1 << 31, 1 << 31, 1 << 31], "does not fit"),
@@ -249,7 +252,7 @@ fn archives_that_lie() {
         change(&mut r);
         zip(&r)
     };
-    let lies: [(&dyn Fn(&mut Vec<Record>), &str); 13] = [
+    let lies: [Lie<'_, Vec<Record>>; 13] = [
         (&|r| r[0].flags |= 1, "encrypted"),
         (&|r| r[0].method = 99, "in way 99"),
         (&|r| r[0].size += 1, "two sizes for record archive/data.pkl"),

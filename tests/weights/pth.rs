@@ -12,11 +12,14 @@ pub fn open(bytes: &[u8]) -> Foreign {
     Foreign::from_bytes(Path::new("made.pth"), bytes.to_vec()).unwrap()
 }
 
+/// A storage's class and how it writes a value.
+type Kind = (&'static str, fn(f32) -> Vec<u8>);
+
 /// Every number type, each holding 0, 1, 2, ... in a shape of its own.
 fn every_type() -> Vec<Array> {
     let f16: fn(f32) -> Vec<u8> = |v| half::f16::from_f32(v).to_le_bytes().to_vec();
     let bf16: fn(f32) -> Vec<u8> = |v| half::bf16::from_f32(v).to_le_bytes().to_vec();
-    let kinds: [(&'static str, fn(f32) -> Vec<u8>); 10] = [
+    let kinds: [Kind; 10] = [
         ("FloatStorage", |v| v.to_le_bytes().to_vec()),
         ("DoubleStorage", |v| f64::from(v).to_le_bytes().to_vec()),
         ("HalfStorage", f16),
@@ -28,7 +31,7 @@ fn every_type() -> Vec<Array> {
         ("ByteStorage", |v| (v as u8).to_le_bytes().to_vec()),
         ("BoolStorage", |v| vec![v as u8 % 2]),
     ];
-    let array = |(i, (class, bytes)): (usize, (&'static str, fn(f32) -> Vec<u8>))| {
+    let array = |(i, (class, bytes)): (usize, Kind)| {
         let shape = [2, 1 + i as i64];
         Array::new(class, class, &shape, (0..2 * (1 + i)).flat_map(|v| bytes(v as f32)).collect())
     };

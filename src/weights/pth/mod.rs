@@ -10,12 +10,15 @@
 
 mod globals;
 mod pickle;
+mod rebuild;
+mod value;
 mod zip;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use self::pickle::{Fault, MAX_NAME, Object, Pickled, Storage, Value};
+use self::pickle::{Fault, MAX_NAME};
+use self::value::{Object, Pickled, Storage, Value};
 use self::zip::{Archive, Contents, short};
 use super::foreign::{Dtype, Foreign, ForeignTensor, Form};
 use crate::{Error, Result};

@@ -10,78 +10,14 @@
 
 use std::collections::HashMap;
 
-use super::globals::{Global, known};
+use super::globals::known;
+use super::value::{Object, Pickled, Value};
 use super::zip::short;
-use crate::weights::foreign::{Dtype, MAX_DIMS, span};
 
 /// The most instructions of a pickle.
 pub const MAX_STEPS: usize = 1_000_000;
 /// The most bytes of a key, a module's or a tensor's name.
 pub const MAX_NAME: usize = 1000;
-
-/// A value: small ones themselves, others by their place.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value {
-    /// None.
-    None,
-    /// A truth value.
-    Bool(bool),
-    /// An integer.
-    Int(i64),
-    /// A float.
-    Float,
-    /// Text: place and length in the file.
-    Text(u32, u32),
-    /// Bytes, or an integer of more than 8 bytes: place and length in the file.
-    Bytes(u32, u32),
-    /// A name of the closed list.
-    Global(Global),
-    /// An object of the list.
-    Object(u32),
-}
-
-/// What a storage's description says.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Storage {
-    /// Its number type; `None`: bytes.
-    pub dtype: Option<Dtype>,
-    /// Its key: place and length in the file.
-    pub key: (u32, u32),
-    /// Values (or bytes).
-    pub length: usize,
-    /// The part of the storage of that key that this one is: first value and number of values. Older form only.
-    pub view: Option<(usize, usize)>,
-}
-
-/// What a tensor's description says. Its strides and extents stay inside its storage's length.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Its storage.
-    pub storage: Storage,
-    /// Its number type.
-    pub dtype: Dtype,
-    /// The first value's place in the storage, in values.
-    pub offset: usize,
-    /// Extents.
-    pub shape: Vec<usize>,
-    /// Values between neighbours.
-    pub strides: Vec<usize>,
-}
-
-/// An object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Object {
-    /// A tuple.
-    Tuple(Vec<Value>),
-    /// A list.
-    List(Vec<Value>),
-    /// A dictionary, in order.
-    Dict(Vec<(Value, Value)>),
-    /// A storage.
-    Storage(Storage),
-    /// A tensor.
-    Tensor(Tensor),
-}
 
 /// What is wrong, and at which byte of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,66 +26,6 @@ pub struct Fault {
     pub at: usize,
     /// What was found and what was expected.
     pub problem: String,
-}
-
-/// A pickle that was read.
-#[derive(Debug)]
-pub struct Pickled<'a> {
-    bytes: &'a [u8],
-    objects: Vec<Object>,
-    /// The value it makes.
-    pub top: Value,
-    /// The byte behind it.
-    pub end: usize,
-}
-
-impl Pickled<'_> {
-    /// The object of a value.
-    pub fn object(&self, v: Value) -> Option<&Object> {
-        match v {
-            Value::Object(i) => self.objects.get(i as usize),
-            _ => None,
-        }
-    }
-    /// The text of a value.
-    pub fn text(&self, v: Value) -> Option<&str> {
-        match v {
-            Value::Text(at, len) => self.text_at((at, len)),
-            _ => None,
-        }
-    }
-    /// The text at a place; it was checked when the pickle was read.
-    pub fn text_at(&self, (at, len): (u32, u32)) -> Option<&str> {
-        std::str::from_utf8(self.bytes.get(at as usize..at as usize + len as usize)?).ok()
-    }
-    /// All storages that are described.
-    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
-        self.objects.iter().filter_map(|o| match o {
-            Object::Storage(s) => Some(s),
-            _ => None,
-        })
-    }
-    /// The bytes of a value.
-    pub fn raw(&self, v: Value) -> Option<&[u8]> {
-        match v {
-            Value::Bytes(at, len) => self.bytes.get(at as usize..at as usize + len as usize),
-            _ => None,
-        }
-    }
-    /// A value for messages.
-    pub fn describe(&self, v: Value) -> String {
-        match v {
-            Value::Text(..) => format!("the text {:?}", short(self.text(v).unwrap_or_default())),
-            Value::Object(_) => match self.object(v) {
-                Some(Object::Tensor(_)) => "a tensor".to_string(),
-                Some(Object::Dict(_)) => "a dictionary".to_string(),
-                Some(Object::Storage(_)) => "a storage".to_string(),
-                _ => "a list".to_string(),
-            },
-            Value::Int(i) => format!("the number {i}"),
-            other => format!("{other:?}"),
-        }
-    }
 }
 
 /// Reads the pickle that begins at byte `start` of `bytes` and ends before byte `end`.
@@ -177,8 +53,9 @@ pub fn read(bytes: &[u8], start: usize, end: usize) -> Result<Pickled<'_>, Fault
     Err(m.fault(format!("has more than {MAX_STEPS} instructions, far more than a network's tensors need")))
 }
 
-struct Machine<'a> {
-    bytes: &'a [u8],
+/// The stack machine.
+pub(super) struct Machine<'a> {
+    pub(super) bytes: &'a [u8],
     /// Next byte.
     at: usize,
     end: usize,
@@ -191,10 +68,10 @@ struct Machine<'a> {
     memo: HashMap<u32, Value>,
 }
 
-type Step<T> = Result<T, Fault>;
+pub(super) type Step<T> = Result<T, Fault>;
 
 impl Machine<'_> {
-    fn fault(&self, problem: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, problem: impl Into<String>) -> Fault {
         Fault { at: self.from, problem: problem.into() }
     }
 
@@ -244,11 +121,11 @@ impl Machine<'_> {
 
     // === Stack ===
 
-    fn push(&mut self, v: Value) -> Step<()> {
+    pub(super) fn push(&mut self, v: Value) -> Step<()> {
         self.stack.push(v);
         Ok(())
     }
-    fn new_object(&mut self, o: Object) -> Step<()> {
+    pub(super) fn new_object(&mut self, o: Object) -> Step<()> {
         self.objects.push(o);
         // The number of objects is at most that of instructions.
         self.push(Value::Object(self.objects.len() as u32 - 1))
@@ -286,13 +163,13 @@ impl Machine<'_> {
         let v = v.ok_or_else(|| self.fault(format!("asks for number {key} of its memo, which is empty")))?;
         self.push(v)
     }
-    fn object(&self, v: Value) -> Option<&Object> {
+    pub(super) fn object(&self, v: Value) -> Option<&Object> {
         match v {
             Value::Object(i) => self.objects.get(i as usize),
             _ => None,
         }
     }
-    fn items(&self, v: Value) -> Option<&[Value]> {
+    pub(super) fn items(&self, v: Value) -> Option<&[Value]> {
         match self.object(v)? {
             Object::Tuple(t) | Object::List(t) => Some(t),
             _ => None,
@@ -501,115 +378,6 @@ impl Machine<'_> {
                 "asks for the Python object {}.{}, which is not one of those that tensors are made of; nothing was run",
                 short(module),
                 short(name)
-            ))),
-        }
-    }
-
-    /// What a call of a known name describes.
-    fn make(&mut self, what: Value, args: Value) -> Step<()> {
-        let Value::Global(what) = what else {
-            return Err(self.fault("calls what is no Python name"));
-        };
-        let Some(args) = self.items(args).map(<[Value]>::to_vec) else {
-            return Err(self.fault("calls a Python name without a list of arguments"));
-        };
-        let dtype_behind = |i: usize| match args.get(i) {
-            Some(Value::Global(Global::Dtype(d))) => Some(*d),
-            _ => None,
-        };
-        match (what, args.as_slice()) {
-            (Global::OrderedDict, []) => self.new_object(Object::Dict(vec![])),
-            (Global::OrderedDict, [pairs]) => {
-                let pair = |v: &Value| self.items(*v).and_then(|p| <[Value; 2]>::try_from(p).ok());
-                let pairs: Option<Vec<[Value; 2]>> = self.items(*pairs).and_then(|l| l.iter().map(pair).collect());
-                let pairs = pairs.ok_or_else(|| self.fault("makes a dictionary of what are no pairs"))?;
-                self.new_object(Object::Dict(pairs.into_iter().map(|[k, v]| (k, v)).collect()))
-            }
-            (Global::Size, [v]) if self.items(*v).is_some() => self.push(*v),
-            (Global::RebuildTensor, [storage, offset, size, stride]) => {
-                let t = self.tensor(*storage, *offset, *size, *stride, None)?;
-                self.new_object(Object::Tensor(t))
-            }
-            (Global::RebuildTensorV2, [storage, offset, size, stride, _, ..]) if args.len() <= 7 => {
-                let t = self.tensor(*storage, *offset, *size, *stride, None)?;
-                self.new_object(Object::Tensor(t))
-            }
-            (Global::RebuildTensorV3, [storage, offset, size, stride, _, ..]) if args.len() <= 8 => {
-                let Some(dtype) = dtype_behind(6) else {
-                    return Err(self.fault("has a tensor whose number type is not read here"));
-                };
-                let t = self.tensor(*storage, *offset, *size, *stride, Some(dtype))?;
-                self.new_object(Object::Tensor(t))
-            }
-            (Global::RebuildParameter, [tensor, ..]) if matches!(self.object(*tensor), Some(Object::Tensor(_))) => {
-                self.push(*tensor)
-            }
-            (other, args) => {
-                Err(self.fault(format!("calls {other:?} with {} arguments that do not fit it", args.len())))
-            }
-        }
-    }
-
-    /// A storage from its persistent id: ("storage", type, key, device, length[, view]).
-    fn storage(&self, id: Value) -> Step<Storage> {
-        let wrong = |what: &str| self.fault(format!("describes a storage wrongly: {what}"));
-        let args = self.items(id).ok_or_else(|| wrong("not by a list"))?;
-        let (&[kind, class, key, _, length], rest) = args.split_first_chunk::<5>().ok_or_else(|| wrong("too short"))?;
-        let Value::Text(at, len) = kind else { return Err(wrong("without its kind")) };
-        if &self.bytes[at as usize..(at + len) as usize] != b"storage" {
-            return Err(wrong("it is something else"));
-        }
-        let dtype = match class {
-            Value::Global(Global::Storage(d)) => Some(d),
-            Value::Global(Global::UntypedStorage) => None,
-            _ => return Err(wrong("without its type")),
-        };
-        let Value::Text(key, key_length) = key else { return Err(wrong("its key is no text")) };
-        if key_length as usize > MAX_NAME {
-            return Err(wrong("its key is too long"));
-        }
-        let size = |v: Value| match v {
-            Value::Int(i) => usize::try_from(i).map_err(|_| wrong(&format!("its length is {i}"))),
-            _ => Err(wrong("its length is no number")),
-        };
-        let view = match rest {
-            [] | [Value::None] => None,
-            [v] => {
-                let parts = self.items(*v).and_then(|p| <[Value; 3]>::try_from(p).ok());
-                let [_, offset, length] = parts.ok_or_else(|| wrong("its view is not (key, offset, length)"))?;
-                Some((size(offset)?, size(length)?))
-            }
-            _ => return Err(wrong("too long")),
-        };
-        Ok(Storage { dtype, key: (key, key_length), length: size(length)?, view })
-    }
-
-    fn tensor(&self, storage: Value, offset: Value, size: Value, stride: Value, dtype: Option<Dtype>) -> Step<Tensor> {
-        let wrong = |what: &str| self.fault(format!("describes a tensor wrongly: {what}"));
-        let Some(Object::Storage(storage)) = self.object(storage) else { return Err(wrong("without a storage")) };
-        let storage = *storage;
-        let number = |v: &Value| match v {
-            Value::Int(i) => usize::try_from(*i).ok(),
-            _ => None,
-        };
-        let numbers = |v: Value| -> Option<Vec<usize>> {
-            let items = self.items(v).filter(|i| i.len() <= MAX_DIMS)?;
-            items.iter().map(number).collect()
-        };
-        let offset = number(&offset).ok_or_else(|| wrong("its offset is no number from 0 on"))?;
-        let shape =
-            numbers(size).ok_or_else(|| wrong(&format!("its size is not up to {MAX_DIMS} numbers from 0 on")))?;
-        let strides = numbers(stride).ok_or_else(|| wrong("its strides are not numbers from 0 on"))?;
-        let dtype = dtype.or(storage.dtype).ok_or_else(|| wrong("without a number type"))?;
-        let held = storage.view.map_or(storage.length, |(_, n)| n);
-        // Bytes, where both types are known; an untyped storage counts bytes.
-        let held = held.checked_mul(storage.dtype.map_or(1, Dtype::bytes));
-        let need = span(dtype, &shape, &strides).and_then(|s| s.checked_add(offset.checked_mul(dtype.bytes())?));
-        match (need, held) {
-            (Some(need), Some(held)) if need <= held => Ok(Tensor { storage, dtype, offset, shape, strides }),
-            _ => Err(wrong(&format!(
-                "size {shape:?} with strides {strides:?} from {offset} on does not fit its storage of {} values",
-                storage.length
             ))),
         }
     }
