@@ -100,6 +100,49 @@ fn any_byte_altered() {
 }
 
 #[test]
+fn damaged_at_random() {
+    let mut state = 1u64;
+    let mut random = move |n: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % n
+    };
+    let pickle = state_dict(&with_keys(&arrays()), 2, &["state_dict"], false);
+    let mut outcomes = [0usize; 2];
+    for i in 0..6000 {
+        // The pickle alone (its record gets a right checksum again), or the older form's whole file.
+        let mut bytes = if i % 2 == 0 { pickle.clone() } else { legacy(&arrays()) };
+        for _ in 0..1 + random(4) {
+            let at = random(bytes.len());
+            match random(4) {
+                0 => bytes[at] = random(256) as u8,
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.insert(at, b"(.}]Rb0tueQ)s\x94h\x85\x8a"[random(16)]),
+                _ => {
+                    let part = bytes[at..(at + 1 + random(30)).min(bytes.len())].to_vec();
+                    let to = random(bytes.len());
+                    bytes.splice(to..to, part);
+                }
+            }
+        }
+        let file = if i % 2 == 0 { with_pickle(bytes) } else { bytes };
+        match read(&file) {
+            Ok(f) => {
+                outcomes[0] += 1;
+                for name in f.tensors.keys() {
+                    assert!(f.floats(name).unwrap().len() <= file.len());
+                }
+            }
+            Err(e) => {
+                outcomes[1] += 1;
+                assert!(matches!(e, Error::Format { .. }), "{e:?}");
+            }
+        }
+    }
+    println!("{outcomes:?} read and refused");
+    assert!(outcomes[0] > 20 && outcomes[1] > 3000, "{outcomes:?}");
+}
+
+#[test]
 fn programs_are_not_run() {
     let call = |p: Pickle, module: &str, name: &str| {
         p.global(module, name).op(b'(').text("touch /tmp/never").op(b't').op(b'R').stop()
