@@ -27,6 +27,7 @@ fn main() -> autobidet::Result<()> {
         data: DataConfig { scenes_train: 1000, scenes_test: 40, ..Default::default() },
         // `epochs` or `minutes` would do too. One evaluation, at the end.
         train: TrainConfig { steps: 60, eval_every: 60, ..Default::default() },
+        ..Default::default()
     };
 
     // Data are values: any `Dataset` will do (`autobidet::data::open` reads VOC folders and COCO jsons).

@@ -12,11 +12,8 @@ use autobidet::data::scenes::{self, SceneSpec, TEST_START};
 use autobidet::detect::decode::DecodeOptions;
 use autobidet::device::Device;
 use autobidet::gpu::{DeviceChoice, LimitsChoice};
-use autobidet::models::Detector;
 use autobidet::predict::Predictor;
 use autobidet::report::draw::{LabelledBox, Stroke, contact_sheet, draw_boxes_scaled};
-use autobidet::train::RunFolder;
-use autobidet::weights::WeightFile;
 use image::imageops::{FilterType, resize};
 
 fn main() -> autobidet::Result<()> {
@@ -29,11 +26,9 @@ fn main() -> autobidet::Result<()> {
         return Err(Error::data(&run, "there is no run here yet", remedy));
     }
 
-    // A run folder says which network it holds, with which classes.
-    let (folder, config) = RunFolder::open(&run)?;
+    // A run's weights say which network they are for, with which classes.
     let (device, _) = Device::open(&DeviceChoice::Auto, LimitsChoice::Adapter)?;
-    let mut predictor = Predictor::new(Detector::new(&config.model)?, &device, 1)?;
-    predictor.load(&WeightFile::read(&folder.best())?)?;
+    let mut predictor = Predictor::open(&run, &device)?;
     let classes = predictor.detector.config.classes.clone();
 
     // Scenes from TEST_START on are never trained on.

@@ -1,7 +1,7 @@
 // Latent weights to what a binary convolution reads.
 //   bit[kh,kw,c,o] = 1 where w < 0 (0 counts as +1),   alpha[o] = mean over kh, kw, c of |w[kh,kw,c,o]|
 //
-// With `scaled` 0, alpha is 1.
+// With `rule` 0, alpha is 1.
 //
 // w: (KH, KW, Cp, Op) f32 read as vec4; Cp and Op are C and O rounded up to a multiple of 4, the lanes between hold 0.
 // words: (KH, KW, Wd, Op) u32 read as vec4, Wd = ceil(C / 32), bit i of word j = channel 32*j + i; alpha: (Op) f32.
@@ -18,7 +18,7 @@ struct BinaryWeightDims {
     kw: u32,
     c: u32,
     o: u32,
-    scaled: u32,
+    rule: u32,
 }
 
 @group(0) @binding(0) var<uniform> dims: BinaryWeightDims;
@@ -60,6 +60,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     if (lane.x == 0u) {
         let mean = sums[0] / f32(dims.c * dims.kh * dims.kw);
         let channel = (vec4<u32>(col * 4u) + vec4<u32>(0u, 1u, 2u, 3u)) < vec4<u32>(dims.o);
-        alpha[col] = select(select(vec4<f32>(), vec4<f32>(1.0), channel), mean, dims.scaled == 1u);
+        alpha[col] = select(select(vec4<f32>(), vec4<f32>(1.0), channel), mean, dims.rule != 0u);
     }
 }

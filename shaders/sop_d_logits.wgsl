@@ -3,7 +3,7 @@
 // every detection  d_x_j += -c (log p + 1) s ([j = class] - softmax(x)_j).  Only detections are touched.
 struct SopDims {
     images: u32, priors: u32, classes: u32, first: u32, top_k: u32, capacity: u32, weight: u32,
-    log_threshold: f32, overlap: f32, v0: f32, v1: f32,
+    image_stride: u32, log_threshold: f32, overlap: f32, v0: f32, v1: f32,
 }
 @group(0) @binding(0) var<uniform> dims: SopDims;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;

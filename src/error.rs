@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong for a reason outside this crate.
-#[derive(Debug, thiserror::Error)]
+/// Everything that can go wrong for a reason outside this crate. Its `Debug` is the sentence, too, because that is what Rust
+/// prints where `main` returns an error or a result is unwrapped.
+#[derive(thiserror::Error)]
 pub enum Error {
     // === Files ===
     /// The operating system refused a file operation.
@@ -106,6 +107,13 @@ pub enum Error {
         failed: usize,
     },
 
+    /// `autobidet selftest` found no adapter to run shaders on.
+    #[error(
+        "no Vulkan, Metal or DX12 adapter was found: NO SHADER WAS TESTED, only the CPU twins. Install a driver (Debian, \
+         Ubuntu: mesa-vulkan-drivers), or give --device cpu to test the twins alone"
+    )]
+    NoAdapter,
+
     // === Training ===
     /// Loss or gradients stayed non-finite.
     #[error("training stopped at step {step}: {problem}. {remedy}")]
@@ -120,6 +128,12 @@ pub enum Error {
     /// The user asked to stop (Ctrl-C); what had been done is saved.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {
@@ -148,10 +162,12 @@ impl Error {
         Error::Shape { op: op.into(), expected: expected.into(), got: got.into() }
     }
 
-    /// The process exit code for this error: 2 for wrong use, 130 for Ctrl-C, 1 for the rest.
+    /// The process exit code for this error: 2 for wrong use, 3 for a self-test without an adapter, 130 for Ctrl-C, 1 for the
+    /// rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } => 2,
+            Error::NoAdapter => 3,
             Error::Interrupted => 130,
             _ => 1,
         }
@@ -170,5 +186,19 @@ fn remedy_of(e: &std::io::Error) -> &'static str {
         K::NotADirectory => ". A part of the path is a file, expected a folder",
         K::AlreadyExists => ". Choose another name",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn main_prints_the_sentence() {
+        let e = Error::config("--lr", "is -1, expected 0 to 10", "Give a number over 0.");
+        assert_eq!(format!("{e:?}"), "--lr: is -1, expected 0 to 10. Give a number over 0.");
+        let e = Error::io("read", "no/where", std::io::ErrorKind::NotFound.into());
+        assert_eq!(format!("{e:?}"), e.to_string());
+        assert_eq!(format!("{e:#?}"), e.to_string());
     }
 }

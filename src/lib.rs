@@ -10,14 +10,16 @@
 //! | [`ops`] | the operations: shapes, forward and backward steps, cost; [`ops::KERNELS`] is the kernel table |
 //! | [`models`] | networks as graphs of operations |
 //! | [`train`] | the training plan, the loop, schedules, checkpoints, run folders |
-//! | [`predict`] | from images to detections with a trained network |
+//! | [`predict`] | from images to detections with a trained network ([`predict::Predictor::open`]) |
+//! | [`measure`], [`complexity`] | everything that is measured of one; how complex images are to it |
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
 //! | [`weights`], [`config`], [`device`], [`rng`] | safetensors, PyTorch checkpoints; the one configuration; where plans run; counted random numbers |
+//! | [`reproduce`] | the paper's tables and figures: a grid of runs, and pages that set its numbers beside the paper's |
 //! | [`cli`] | the command, a file a subcommand |
 //!
-//! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- cli`; `data`, `detect`, `eval` and
+//! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- reproduce <- cli`; `data`, `detect`, `eval` and
 //! `report` know nothing of wgpu.
 //!
 //! # How a training step comes about
@@ -32,6 +34,7 @@
 //! [`cpu::binary_conv2d`], [`ops::binary_conv2d`], `tests/ops/binary_conv2d.rs`.
 
 pub mod cli;
+pub mod complexity;
 pub mod config;
 pub mod cpu;
 pub mod data;
@@ -40,11 +43,13 @@ pub mod device;
 mod error;
 pub mod eval;
 pub mod gpu;
+pub mod measure;
 pub mod models;
 pub mod ops;
 pub mod plan;
 pub mod predict;
 pub mod report;
+pub mod reproduce;
 pub mod rng;
 pub mod testing;
 pub mod train;

@@ -1,17 +1,41 @@
 //! From images to detections with a trained network: what evaluation, `detect` and the report share.
+//!
+//! ```no_run
+//! use autobidet::detect::decode::DecodeOptions;
+//! use autobidet::device::Device;
+//! use autobidet::gpu::{DeviceChoice, LimitsChoice};
+//! use autobidet::predict::Predictor;
+//!
+//! # fn main() -> autobidet::Result<()> {
+//! let (device, _) = Device::open(&DeviceChoice::Auto, LimitsChoice::Adapter)?;
+//! let mut predictor = Predictor::open("my-run".as_ref(), &device)?;
+//! let image = autobidet::data::image_file::read("photo.jpg".as_ref(), None)?.image;
+//! let options = DecodeOptions { score_threshold: 0.4, clip: true, ..Default::default() };
+//! for d in predictor.image(&image, &options)? {
+//!     println!("{} {:.2} {:?}", predictor.detector.config.classes[d.class], d.score, d.bbox);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use image::RgbImage;
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Loader, LoaderOptions, Note};
+use crate::config::ModelConfig;
+use crate::data::{Batch, Dataset, Loader, LoaderOptions, Note, Sample};
 use crate::detect::codec::decode_boxes;
+pub use crate::detect::decode::softmax;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
 use crate::device::Device;
 use crate::models::{Detector, Network};
-use crate::plan::{Builder, Executor, Mode};
-use crate::weights::{FileTensor, Transfer, WeightFile, load};
+use crate::plan::{Builder, Executor, Mode, PlanLimits};
+use crate::train::RunFolder;
+use crate::weights::{FileTensor, Transfer, WeightFile, compare, load};
 use crate::{Error, Result};
 
 /// SSD's box coding variances.
@@ -24,6 +48,8 @@ pub struct Predictor {
     executor: Box<dyn Executor>,
     network: Network,
     batch: usize,
+    /// Where the weights came from.
+    path: PathBuf,
 }
 
 /// A network's outputs for some images, as they come.
@@ -37,6 +63,14 @@ pub struct Raw {
     pub logits: Vec<f32>,
 }
 
+impl Raw {
+    /// Locations `[priors][8]` and logits `[priors][classes + 1]` of image `i`, as `detector` gave them.
+    pub fn image(&self, detector: &Detector, i: usize) -> (&[f32], &[f32]) {
+        let (p, k) = (detector.priors.len(), detector.logits() as usize);
+        (&self.locations[i * p * 8..][..p * 8], &self.logits[i * p * k..][..p * k])
+    }
+}
+
 /// What a network found in a data set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Found {
@@ -48,7 +82,70 @@ pub struct Found {
     pub notes: Vec<Note>,
 }
 
+/// A trained detector, from a run folder (its best weights, or the last where there are no best) or from a weight file that a
+/// run wrote: what it detects and how, and its weights.
+///
+/// # Errors
+/// No weights yet, a damaged file, a file that does not say which network it is for, or whose tensors are not those of
+/// the network and the classes that it names.
+pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
+    let file = if path.is_dir() {
+        let (folder, _) = RunFolder::open(path)?;
+        let found = [folder.best(), folder.last()].into_iter().find(|p| p.is_file());
+        found.ok_or_else(|| {
+            Error::data(
+                path,
+                "has no weights yet",
+                "Training writes them at its first evaluation or checkpoint; wait, or go on with --resume.",
+            )
+        })?
+    } else {
+        path.to_path_buf()
+    };
+    let weights = WeightFile::read(&file)?;
+    let remedy = "Give a run folder, or the last.safetensors or best.safetensors that it holds.";
+    let json: serde_json::Value = serde_json::from_str(&weights.metadata)
+        .map_err(|_| Error::format(&file, "does not say which network it is for", remedy))?;
+    let config: ModelConfig = serde_json::from_value(json["model"].clone())
+        .map_err(|e| Error::format(&file, format!("does not say which network it is for: {e}"), remedy))?;
+    if config.classes.is_empty() {
+        return Err(Error::format(&file, "names no classes", remedy));
+    }
+    let detector = Detector::new(&config)?;
+    let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
+    compare(&plan, &weights, true)?;
+    config.check().map_err(|e| match e {
+        Error::Config { key, problem, .. } => Error::format(&file, format!("its {key} {problem}"), remedy),
+        other => other,
+    })?;
+    Ok((detector, weights))
+}
+
 impl Predictor {
+    /// Opens a [`trained`] detector on a device, for one image at a time.
+    ///
+    /// # Errors
+    /// As [`trained`]; those of the device.
+    pub fn open(path: &Path, device: &Device) -> Result<Predictor> {
+        let (detector, weights) = trained(path)?;
+        let mut predictor = Predictor::new(detector, device, 1)?;
+        predictor.load(&weights)?;
+        Ok(predictor)
+    }
+
+    /// What is in an image of any size, in its pixels, by falling score.
+    ///
+    /// # Errors
+    /// Values that are not finite, which mean that the weights are of no use; those of the device.
+    pub fn image(&mut self, image: &RgbImage, options: &DecodeOptions) -> Result<Vec<Detection>> {
+        let input = self.detector.preprocess.eval(image);
+        let found = self.detect(&input, &[image.dimensions()], options)?.swap_remove(0);
+        match found.not_finite {
+            0 => Ok(found.detections),
+            _ => Err(self.not_finite("this image")),
+        }
+    }
+
     /// Builds the network for `batch` images at a time. Its weights are zero until [`Predictor::load`].
     pub fn new(detector: Detector, device: &Device, batch: usize) -> Result<Predictor> {
         let name = detector.name();
@@ -59,12 +156,22 @@ impl Predictor {
             Ok(n)
         })?;
         let executor = device.executor(Arc::new(plan))?;
-        Ok(Predictor { detector, executor, network, batch })
+        Ok(Predictor { detector, executor, network, batch, path: PathBuf::new() })
     }
 
     /// Takes weights from a file; every tensor must be there.
     pub fn load(&mut self, file: &WeightFile) -> Result<Transfer> {
+        self.path = file.path.clone();
         load(self.executor.as_mut(), file, true)
+    }
+
+    /// The error of weights that give values that are not finite for an image.
+    pub fn not_finite(&self, image: &str) -> Error {
+        Error::format(
+            &self.path,
+            format!("gives values that are not finite for {image}"),
+            "These weights are of no use; take those of an earlier checkpoint, or train with a lower --lr.",
+        )
     }
 
     /// Takes weights by name.
@@ -108,18 +215,43 @@ impl Predictor {
     /// Detections of preprocessed images, in pixels of images of these sizes (width, height).
     pub fn detect(&mut self, images: &[f32], sizes: &[(u32, u32)], options: &DecodeOptions) -> Result<Vec<Decoded>> {
         let raw = self.forward(images, sizes.len())?;
-        let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
+        self.decode(&raw, sizes, options)
+    }
+
+    /// Detections from the network's outputs, in pixels of images of these sizes (width, height), one an image.
+    pub fn decode(&self, raw: &Raw, sizes: &[(u32, u32)], options: &DecodeOptions) -> Result<Vec<Decoded>> {
+        let detector = &self.detector;
         (0..raw.n)
             .into_par_iter()
             .map(|i| {
-                let scores = softmax(&raw.logits[i * p * k..(i + 1) * p * k], k);
-                let means: Vec<f32> =
-                    raw.locations[i * p * 8..(i + 1) * p * 8].chunks_exact(8).flat_map(|l| l[4..].to_vec()).collect();
-                let boxes = decode_boxes(&means, 4, &self.detector.priors, VARIANCES)?;
+                let (locations, logits) = raw.image(detector, i);
+                let scores = softmax(logits, detector.logits() as usize);
+                let means: Vec<f32> = locations.chunks_exact(8).flat_map(|l| l[4..].to_vec()).collect();
+                let boxes = decode_boxes(&means, 4, &detector.priors, VARIANCES)?;
                 let size = (sizes[i].0 as f32, sizes[i].1 as f32);
                 decode_detections(&scores, &boxes, size, options)
             })
             .collect()
+    }
+
+    /// Runs the network on every image of a data set, unaugmented and in order. `make` runs on the loader's threads, once
+    /// an image (matching its boxes, say); `look` gets each batch with the network's outputs, and its error ends the work.
+    /// What comes out is what was met while decoding the images.
+    pub fn each_batch<T: Send + 'static>(
+        &mut self,
+        data: &Arc<Dataset>,
+        threads: usize,
+        make: impl Fn(&Sample) -> T + Send + Sync + 'static,
+        mut look: impl FnMut(&Predictor, &Batch<T>, &Raw) -> Result<()>,
+    ) -> Result<Vec<Note>> {
+        let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
+        let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, make)?;
+        for batch in loader.by_ref() {
+            let batch = batch?;
+            let raw = self.forward(&batch.images, batch.sizes.len())?;
+            look(self, &batch, &raw)?;
+        }
+        Ok(loader.notes())
     }
 
     /// Detections of a whole data set. `progress` is told images done and images after every batch; its error ends the
@@ -131,40 +263,31 @@ impl Predictor {
         threads: usize,
         mut progress: impl FnMut(usize, usize) -> Result<()>,
     ) -> Result<Found> {
-        let settings = LoaderOptions { batch: self.batch, threads, cache_mb: 0, ..Default::default() };
-        let mut loader = Loader::eval(data.clone(), self.detector.preprocess, settings, |_| ())?;
         let mut out = Found::default();
-        for batch in loader.by_ref() {
-            let batch = batch?;
-            for (k, decoded) in self.detect(&batch.images, &batch.sizes, options)?.into_iter().enumerate() {
-                if decoded.not_finite > 0 {
-                    out.not_finite.push(batch.ids[k].clone());
-                }
-                let o = data.origin;
-                let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
-                let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
-                out.detections.push(if batch.readable[k] { found.collect() } else { Vec::new() });
-            }
-            progress(out.detections.len(), data.images.len())?;
-        }
-        out.notes = loader.notes();
-        Ok(out)
+        let notes = self.each_batch(
+            data,
+            threads,
+            |_| (),
+            |p, batch, raw| {
+                out.add(batch, p.decode(raw, &batch.sizes, options)?, data.origin);
+                progress(out.detections.len(), data.images.len())
+            },
+        )?;
+        Ok(Found { notes, ..out })
     }
 }
 
-/// Row-wise softmax of `[rows][k]`.
-pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
-    let mut out = logits.to_vec();
-    for row in out.chunks_exact_mut(k) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for v in row.iter_mut() {
-            *v = (*v - top).exp();
-            sum += *v;
-        }
-        for v in row.iter_mut() {
-            *v /= sum;
+impl Found {
+    /// Adds the detections of a batch; `origin` is the data set's.
+    pub fn add<T>(&mut self, batch: &Batch<T>, decoded: Vec<Decoded>, origin: f32) {
+        for (k, decoded) in decoded.into_iter().enumerate() {
+            if decoded.not_finite > 0 {
+                self.not_finite.push(batch.ids[k].clone());
+            }
+            let o = origin;
+            let shift = |b: BBox| BBox::new(b.xmin + o, b.ymin + o, b.xmax + o, b.ymax + o);
+            let found = decoded.detections.into_iter().map(|d| Detection { bbox: shift(d.bbox), ..d });
+            self.detections.push(if batch.readable[k] { found.collect() } else { Vec::new() });
         }
     }
-    out
 }

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
+mod config;
 mod conformance;
 mod data;
 mod detect;
 mod eval;
+mod foreign;
 mod kernel_test;
 mod models;
 mod noop;

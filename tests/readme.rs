@@ -109,9 +109,7 @@ fn table() -> String {
     for (module, kernels) in names.iter().zip(ops::KERNELS) {
         let mut files: Vec<&str> = Vec::new();
         for k in *kernels {
-            // The variants for groups share the twins of those for one group.
-            let shared = k.name.replace("_grouped", "");
-            let file = twins.get(&shared).unwrap_or_else(|| panic!("{}: no `pub fn {0}` in src/cpu", k.name));
+            let file = twins.get(k.name).unwrap_or_else(|| panic!("{}: no `pub fn {0}` in src/cpu", k.name));
             if !files.contains(&file.as_str()) {
                 files.push(file);
             }

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use autobidet::config::{OptimizerName, RunConfig};
+use autobidet::models::Detector;
 use autobidet::ops;
-use autobidet::plan::{Access, Binding, DimsLayout, Elem, Kernel};
+use autobidet::plan::{Access, Binding, DimsLayout, Elem, Kernel, Plan, PlanLimits, StepKind};
 use autobidet::testing::portable::{Target, emit, file_stem, portability_table};
 use autobidet::testing::reflect::{Shader, check_kernel};
+use autobidet::testing::selftest::own_cases;
+use autobidet::train::training_plan;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,6 +45,34 @@ fn table_and_folder_hold_the_same_kernels() {
     for stem in stems("shaders/common") {
         assert!(declared.contains(&format!("shaders/common/{stem}.wgsl")), "shared file {stem} is not in ops/mod.rs");
     }
+}
+
+/// A kernel that nothing runs is not tested by anything that is said of all of them: each is a step of some case of the
+/// self-test (which holds it against its twin) or of a network's plan.
+#[test]
+fn every_kernel_is_a_step_of_some_case_or_network() {
+    let mut plans: Vec<Plan> = own_cases().map(|c| c.plan(PlanLimits::HOST).unwrap()).collect();
+    let kernels = |plan: &Plan| -> BTreeSet<&'static str> {
+        let name = |s: &autobidet::plan::Step| match &s.kind {
+            StepKind::Dispatch { kernel, .. } => Some(kernel.name),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(name).collect()
+    };
+    let in_cases: BTreeSet<_> = plans.iter().flat_map(kernels).collect();
+    for (method, optimizer) in [("float", OptimizerName::Sgd), ("bidet-sc", OptimizerName::Adam)] {
+        let mut config = RunConfig::default();
+        config.model.method = method.parse().unwrap();
+        config.model.classes = vec!["a".into(), "b".into()];
+        config.train.optimizer = optimizer;
+        let detector = Detector::new(&config.model).unwrap();
+        plans.push(training_plan(&detector, &config, PlanLimits::HOST, 2).unwrap().0);
+    }
+    let all: BTreeSet<_> = plans.iter().flat_map(kernels).collect();
+    let idle: Vec<_> = ops::kernels().map(|k| k.name).filter(|n| !all.contains(n)).collect();
+    assert!(idle.is_empty(), "no case and no network runs {idle:?}");
+    let only: Vec<_> = all.difference(&in_cases).collect();
+    println!("{} kernels, all but {only:?} in the self-test's cases", all.len());
 }
 
 /// A row with a good shader, to be made bad.

@@ -192,25 +192,16 @@ fn train(args: &Train) -> Result<()> {
     let (plan, net) = training_plan(&detector, &config, device.limits(), args.batch)?;
     let memory = plan.memory.bytes();
     let mut e = device.executor(Arc::new(plan))?;
-    first_weights(e.as_mut(), &net, 1)?;
+    first_weights(e.as_mut(), 1)?;
     let ready = clock.elapsed().as_secs_f64();
     let (images, targets) = batch(&detector, args.batch as usize);
     let mut times = Vec::new();
     for step in 0..args.steps + 2 {
-        let scalars = Scalars {
-            lr: 1e-3,
-            ib_weight: 0.1,
-            sop_weight: 0.2,
-            clip_norm: 5.0,
-            noise: 0.001,
-            seed: 1,
-            step,
-            gradient_scale: 1.0,
-        };
+        let scalars = Scalars { step, ..Default::default() };
         let clock = Instant::now();
         feed(e.as_mut(), &net, &scalars, &images, &targets)?;
         e.run(&["clear"])?;
-        e.run(&["forward", "backward", "update"])?;
+        e.run(net.segments(true))?;
         e.wait()?;
         // The first two warm caches and clocks up.
         if step >= 2 {
@@ -219,6 +210,7 @@ fn train(args: &Train) -> Result<()> {
     }
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
+    let estimator = estimator_seconds(e.as_mut(), times.len())?;
     let mut parts: Vec<(String, f64, u32)> = Vec::new();
     if args.steps_apart {
         for i in 0..e.plan().steps.len() {
@@ -249,6 +241,7 @@ fn train(args: &Train) -> Result<()> {
             "images_per_second": args.batch as f64 / median,
             "memory_bytes": memory,
             "ready_seconds": ready,
+            "estimator_seconds": estimator,
             "kernels": apart,
         }));
     }
@@ -256,8 +249,31 @@ fn train(args: &Train) -> Result<()> {
     println!("ready in        {ready:.2} s (plan, buffers, pipelines, first weights)");
     println!("memory          {:.1} MiB", memory as f64 / (1 << 20) as f64);
     println!("step, median    {median:.4} s of {} steps, {:.1} images/s", times.len(), args.batch as f64 / median);
+    if let Some(s) = estimator {
+        println!("of it           {s:.4} s for the complexity estimator, {:.1} %", 100.0 * s / median);
+    }
     for (name, seconds, count) in parts {
         println!("  {name:<32} {:>9.2} ms in {count} dispatches", seconds * 1e3);
     }
     Ok(())
+}
+
+/// The shortest of several times of all that a step does for the complexity estimator: each image's s and beta, and one
+/// update of each of its networks. `None` in a plan without one.
+fn estimator_seconds(e: &mut dyn Executor, times: usize) -> Result<Option<f64>> {
+    let plan = e.plan();
+    if !plan.segments.iter().any(|s| s == "estimator") {
+        return Ok(None);
+    }
+    let mut steps = plan.steps_of(&["forward"])?;
+    steps.retain(|i| ["estimate.", "image_beta."].iter().any(|p| plan.steps[*i].label.starts_with(p)));
+    steps.extend(plan.steps_of(&["estimator"])?);
+    let mut best = f64::INFINITY;
+    for _ in 0..times.max(1) {
+        let clock = Instant::now();
+        e.run_steps(&steps)?;
+        e.wait()?;
+        best = best.min(clock.elapsed().as_secs_f64());
+    }
+    Ok(Some(best))
 }

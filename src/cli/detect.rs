@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::open::{DeviceArgs, bar, not_finite, trained};
+use super::open::{DeviceArgs, bar};
 use super::say;
 use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
-use crate::eval::files::{CocoRow, write_coco_rows};
-use crate::predict::Predictor;
+use crate::eval::files::{CocoRow, image_id, write_coco_rows};
+use crate::predict::{Predictor, trained};
 use crate::report::draw::{LabelledBox, Stroke, draw_boxes};
 use crate::weights::{FileTensor, WeightFile, write_atomically};
 use crate::{Error, Result};
@@ -29,7 +29,8 @@ pub struct Args {
     /// Lowest score that is shown.
     #[arg(long, default_value_t = 0.3)]
     score: f32,
-    /// File for all detections, as COCO results with the label; an image's id is the name of its picture in --out.
+    /// File for all detections, as COCO results with the label. An image's id is the name of its picture in --out, as a
+    /// number where it is one (000000000139 is 139); category ids are those of the training data.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// File for the network's outputs of one image as they come: `loc` [1, priors, 8], four log-variances and four means
@@ -65,7 +66,8 @@ pub fn run(args: Args) -> Result<()> {
     let Some(folder) = &args.out else {
         return Err(Error::config("--out", "is not given", "Give a folder for the drawn images."));
     };
-    let classes = predictor.detector.config.classes.clone();
+    let model = predictor.detector.config.clone();
+    let classes = &model.classes;
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let options = DecodeOptions { score_threshold: args.score, clip: true, ..Default::default() };
     let mut rows = Vec::new();
@@ -86,7 +88,7 @@ pub fn run(args: Args) -> Result<()> {
         let input = predictor.detector.preprocess.eval(&image);
         let found = predictor.detect(&input, &[image.dimensions()], &options)?.remove(0);
         if found.not_finite > 0 {
-            return Err(not_finite(&file, &path.display().to_string()));
+            return Err(predictor.not_finite(&format!("image {}", path.display())));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
         let boxes: Vec<LabelledBox> = found
@@ -118,8 +120,8 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(json) = &args.json {
         let mut out = Vec::new();
         let list = rows.iter().map(|(id, d)| CocoRow {
-            image_id: id,
-            category_id: d.class as u32 + 1,
+            image_id: image_id(id),
+            category_id: model.category_id(d.class),
             label: &classes[d.class],
             bbox: [d.bbox.xmin, d.bbox.ymin, d.bbox.width(), d.bbox.height()].map(f64::from),
             score: d.score as f64,
@@ -149,11 +151,12 @@ fn raw(predictor: &mut Predictor, image: &Path, to: &Path) -> Result<()> {
 }
 
 /// The stem, or `<stem>-2` and so on where another input of this call has that name. Letter case does not tell names
-/// apart, because it does not on every file system.
+/// apart, because it does not on every file system; zeros in front of a number do not either, because they are no part of
+/// an image's id.
 fn free_name(stem: &str, taken: &mut HashSet<String>) -> String {
     let mut name = stem.to_string();
     for i in 2.. {
-        if taken.insert(name.to_lowercase()) {
+        if taken.insert(image_id(&name).to_lowercase()) {
             break;
         }
         name = format!("{stem}-{i}");

@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::open::{DeviceArgs, dataset, not_finite, tell_notes, trained};
+use serde_json::json;
+
+use super::open::{DeviceArgs, dataset, tell_notes};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::{Dataset, open_annotations};
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::read_detections;
-use crate::eval::{Difficult, EvalOptions, Metric, Pixels, candidates, evaluate};
-use crate::predict::Predictor;
+use crate::eval::prior_counts::{HEADING, TAUS};
+use crate::eval::sparsity::{SCORE, sparsity};
+use crate::eval::{Difficult, EvalOptions, Metric, Pixels, PriorCounts, Sparsity, candidates, evaluate};
+use crate::measure::{Measured, measure};
+use crate::predict::{Predictor, trained};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -49,6 +54,12 @@ pub struct Args {
     /// Images at a time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: u32,
+    /// Count true and false positives over priors, too (Table 3), and how detections are spread over objects.
+    #[arg(long, conflicts_with = "detections")]
+    counts: bool,
+    /// A threshold for --counts beside 0.01, 0.03 and 0.05.
+    #[arg(long, requires = "counts")]
+    tau: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -76,21 +87,79 @@ pub fn run(args: Args) -> Result<()> {
     data.scenes_test = args.scenes_test.unwrap_or(data.scenes_test);
     let config = RunConfig { data, ..Default::default() };
     config.check()?;
-    let (set, found) = match (&args.detections, &args.weights) {
+    let taus = taus(args.tau)?;
+    let (set, found, measured) = match (&args.detections, &args.weights) {
         (Some(file), _) => from_files(file, &config, &args.split)?,
         (None, Some(w)) => from_detector(w, &config, &args)?,
         (None, None) => return Err(Error::config("--weights", "is missing", "Give --weights or --detections.")),
     };
     let evaluation = evaluate(&set, &found, &options)?;
-    if args.json {
-        println!("{}", evaluation.to_json());
-    } else {
+    let mut json = evaluation.to_json();
+    if !args.json {
         println!("{evaluation}");
+    }
+    if let Some(m) = &measured {
+        let counts: Vec<PriorCounts> = taus.iter().map(|t| m.priors.counts(*t)).collect();
+        let sparsity = sparsity(&set, &m.found.detections, SCORE);
+        json["prior_counts"] = counts.iter().map(|c| c.to_json(&set.classes)).collect();
+        json["sparsity"] = json!(sparsity);
+        if !args.json {
+            tell_counts(&counts, m.unreadable);
+            tell_sparsity(&sparsity);
+        }
+    }
+    if args.json {
+        println!("{json}");
     }
     Ok(())
 }
 
-type Found = (Arc<Dataset>, Vec<crate::eval::Candidate>);
+/// The thresholds to count at: the usual ones and the one that was given, rising.
+pub fn taus(given: Option<f64>) -> Result<Vec<f64>> {
+    let mut out = TAUS.to_vec();
+    if let Some(tau) = given {
+        if !(0.0..1.0).contains(&tau) {
+            return Err(Error::config("--tau", format!("is {tau}, expected 0 up to 1"), "Table 3 needs a low one."));
+        }
+        out.push(tau);
+        out.sort_by(f64::total_cmp);
+        out.dedup();
+    }
+    Ok(out)
+}
+
+fn tell_counts(counts: &[PriorCounts], unreadable: usize) {
+    let Some(first) = counts.first() else { return };
+    println!(
+        "priors: {} in each of {} images; positive where the best class scores over tau",
+        first.priors, first.images
+    );
+    if unreadable > 0 {
+        println!("({unreadable} images that could not be read are not counted)");
+    }
+    println!("{HEADING}");
+    for c in counts {
+        println!("{c}");
+    }
+    println!("divided by ten, as the paper seems to have them:");
+    for c in counts {
+        let [tp, fp, tn, false_negatives] = c.tenths();
+        println!("{:<7} {tp:>10.1} {fp:>10.1} {tn:>12.1} {false_negatives:>10.1}", c.tau);
+    }
+    println!();
+}
+
+fn tell_sparsity(s: &Sparsity) {
+    let number = |v: Option<f64>| v.map_or("–".to_string(), |v| format!("{v:.3}"));
+    println!("detections over {}: {} for each object", s.score, number(s.detections_per_object));
+    println!(
+        "entropy of their normalised scores: {} over {} pairs of image and class",
+        number(s.entropy),
+        s.found_pairs
+    );
+}
+
+type Found = (Arc<Dataset>, Vec<crate::eval::Candidate>, Option<Measured>);
 
 fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
     let set = match config.data.path.as_str() {
@@ -100,7 +169,7 @@ fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
     tell_notes(&set.notes);
     let found = read_detections(file, &set)?;
     tell_notes(&found.notes);
-    Ok((set, found.found))
+    Ok((set, found.found, None))
 }
 
 fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Found> {
@@ -111,14 +180,21 @@ fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Foun
     let mut predictor = Predictor::new(detector, &device, args.batch as usize)?;
     predictor.load(&file)?;
     let bar = super::open::bar(set.images.len() as u64, "images");
-    let found = predictor.dataset(&set, &DecodeOptions::default(), 0, |done, _| {
+    let progress = |done: usize, _| {
         bar.set_position(done as u64);
         Ok(())
-    })?;
+    };
+    let (found, measured) = match args.counts {
+        true => {
+            let m = measure(&mut predictor, &set, 0, progress)?;
+            (m.found.clone(), Some(m))
+        }
+        false => (predictor.dataset(&set, &DecodeOptions::default(), 0, progress)?, None),
+    };
     bar.finish_and_clear();
     tell_notes(&found.notes);
     match found.not_finite.first() {
-        Some(image) => Err(not_finite(&file, image)),
-        None => Ok((set, candidates(&found.detections))),
+        Some(image) => Err(predictor.not_finite(&format!("image {image}"))),
+        None => Ok((set, candidates(&found.detections), measured)),
     }
 }

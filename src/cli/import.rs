@@ -48,19 +48,20 @@ pub fn run(args: Args) -> Result<()> {
     if same(&args.file, &args.out) {
         return Err(Error::config("--out", "is the file to read", "Choose another name."));
     }
-    let classes = match &args.classes_from {
-        None => args.classes.clone(),
+    let (classes, category_ids) = match &args.classes_from {
+        None => (args.classes.clone(), None),
         Some(path) => {
             // Whichever split there is: the classes are the data set's.
             let found =
                 open_annotations(path, "trainval").or_else(|e| open_annotations(path, "test").map_err(|_| e))?;
-            Some(found.classes)
+            (Some(found.classes), Some(found.category_ids))
         }
     };
     let options = ImportOptions {
         model: args.model.as_deref().map(str::parse::<ModelName>).transpose()?,
         method: args.method.as_deref().map(str::parse::<Method>).transpose()?,
         classes,
+        category_ids,
         priors: args.priors.clone(),
     };
     let file = Foreign::open(&args.file)?;

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::open::trained;
 use crate::config::{Method, ModelConfig, ModelName, RunConfig};
 use crate::models::Detector;
 use crate::plan::{Builder, LayerInfo, Mode, Plan, PlanLimits};
+use crate::predict::trained;
 use crate::train::training_plan;
 use crate::{Error, Result};
 

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod bench;
+mod compare;
 mod detect;
 mod devices;
 mod eval;
@@ -8,6 +9,7 @@ mod import;
 mod info;
 mod open;
 mod quickstart;
+mod reproduce;
 mod scenes;
 mod selftest;
 mod shaders;
@@ -44,6 +46,10 @@ enum Command {
     Train(Box<train::Args>),
     /// Measure a detector, or a file of detections, on annotated images.
     Eval(eval::Args),
+    /// Compare two detectors: accuracy with the interval of the difference, false positives over priors.
+    Compare(compare::Args),
+    /// Make a table or figure of the paper: train its grid, and set the numbers beside the paper's.
+    Reproduce(reproduce::Args),
     /// Find objects in images and draw them.
     Detect(detect::Args),
     /// Make a weight file from a PyTorch checkpoint or safetensors of another program.
@@ -90,6 +96,8 @@ pub fn run() -> u8 {
         None => quickstart::run(cli.quickstart),
         Some(Command::Train(a)) => train::run(*a),
         Some(Command::Eval(a)) => eval::run(a),
+        Some(Command::Compare(a)) => compare::run(a),
+        Some(Command::Reproduce(a)) => reproduce::run(a),
         Some(Command::Detect(a)) => detect::run(a),
         Some(Command::Import(a)) => import::run(a),
         Some(Command::Devices(a)) => devices::run(a),

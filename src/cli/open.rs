@@ -1,18 +1,17 @@
-//! What several subcommands open: devices, data sets, trained detectors.
+//! What several subcommands open: devices, data sets. Trained detectors are opened by [`crate::predict::trained`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::say;
-use crate::config::{ModelConfig, RunConfig};
+use crate::config::RunConfig;
 use crate::data::scenes::{self, SceneSpec};
 use crate::data::{self, Dataset, Note};
 use crate::device::Device;
 use crate::gpu::{DeviceChoice, LimitsChoice};
 use crate::models::{Detector, tiny};
-use crate::plan::{Builder, Mode, PlanLimits};
-use crate::train::RunFolder;
-use crate::weights::{Foreign, ImportOptions, WeightFile, compare, import};
+use crate::predict::trained;
+use crate::weights::{Foreign, ImportOptions, WeightFile, import};
 use crate::{Error, Result};
 
 /// `--device` and `--limits`, the same everywhere.
@@ -84,41 +83,6 @@ pub fn tell_notes(notes: &[Note]) {
     }
 }
 
-/// A trained detector: its configuration and weights, from a run folder (its best weights, or the last where there are
-/// no best) or from a weight file that a run wrote.
-///
-/// # Errors
-/// No weights yet, a damaged file, a file that does not say which network it is for, or whose tensors are not those of
-/// the network and the classes that it names.
-pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
-    let file: PathBuf = if path.is_dir() {
-        let (folder, _) = RunFolder::open(path)?;
-        let found = [folder.best(), folder.last()].into_iter().find(|p| p.is_file());
-        found.ok_or_else(|| {
-            Error::data(
-                path,
-                "has no weights yet",
-                "Training writes them at its first evaluation or checkpoint; wait, or go on with --resume.",
-            )
-        })?
-    } else {
-        path.to_path_buf()
-    };
-    let weights = WeightFile::read(&file)?;
-    let remedy = "Give a run folder, or the last.safetensors or best.safetensors that it holds.";
-    let json: serde_json::Value = serde_json::from_str(&weights.metadata)
-        .map_err(|_| Error::format(&file, "does not say which network it is for", remedy))?;
-    let config: ModelConfig = serde_json::from_value(json["model"].clone())
-        .map_err(|e| Error::format(&file, format!("does not say which network it is for: {e}"), remedy))?;
-    if config.classes.is_empty() {
-        return Err(Error::format(&file, "names no classes", remedy));
-    }
-    let detector = Detector::new(&config)?;
-    let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
-    compare(&plan, &weights, true)?;
-    Ok((detector, weights))
-}
-
 /// [`trained`], and weights of other programs as `import` makes them without being told anything.
 ///
 /// # Errors
@@ -136,15 +100,6 @@ pub fn trained_or_foreign(path: &Path) -> Result<(Detector, WeightFile)> {
             "Give a detector's weights.",
         )),
     }
-}
-
-/// Weights that give values that are not finite for an image.
-pub fn not_finite(weights: &WeightFile, image: &str) -> Error {
-    Error::format(
-        &weights.path,
-        format!("gives values that are not finite for image {image}"),
-        "These weights are of no use; take those of an earlier checkpoint, or train with a lower --lr.",
-    )
 }
 
 /// Sets a flag on Ctrl-C; the second one ends the process at once.

@@ -8,7 +8,7 @@ use crate::testing::selftest::{Line, SelfTest};
 use crate::{Error, Result};
 
 /// Test whether this machine computes right: every operation on the device against the CPU twins, and conformance
-/// cases from files.
+/// cases from files. Exit code 1 when a case fails, 3 when there is no adapter (so that no shader was tested).
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// auto, cpu, an index or a part of a name (`autobidet devices`); auto takes the first adapter, also a software one
@@ -25,7 +25,8 @@ pub struct Args {
 /// Runs the tests and prints a line an operation.
 ///
 /// # Errors
-/// [`Error::SelfTest`] when a case failed (exit code 1); others when nothing could be tested.
+/// [`Error::SelfTest`] when a case failed (exit code 1); [`Error::NoAdapter`] when none did, but there was no adapter and
+/// the twins alone were not asked for (3); others when nothing could be tested.
 pub fn run(args: Args) -> Result<()> {
     // Software adapters count here: the point is to run the shaders, not to be fast.
     let device = match &args.device {
@@ -43,6 +44,7 @@ pub fn run(args: Args) -> Result<()> {
             ),
         }
     }
+    let device_found = device.is_some();
     let test = SelfTest { device, cases: args.cases.clone() };
     let mut unprinted = None;
     let mut source = "";
@@ -72,7 +74,11 @@ pub fn run(args: Args) -> Result<()> {
         }
         println!("{} passed, {} failed", summary.passed, summary.failed);
     }
-    if summary.failed > 0 { Err(Error::SelfTest { failed: summary.failed }) } else { Ok(()) }
+    match (device_found, &args.device) {
+        _ if summary.failed > 0 => Err(Error::SelfTest { failed: summary.failed }),
+        (false, choice) if *choice != DeviceChoice::Cpu => Err(Error::NoAdapter),
+        _ => Ok(()),
+    }
 }
 
 fn print_line(line: &Line) {

@@ -86,21 +86,12 @@ pub fn run(args: Args) -> Result<()> {
     let config = RunConfig { model, ..Default::default() };
     let detector = Detector::new(&config.model)?;
     let (plan, net) = training_plan(&detector, &config, gpu.limits(), args.batch)?;
-    let order = plan.steps_of(&["clear"])?.into_iter().chain(plan.steps_of(&["forward", "backward", "update"])?);
+    let order = plan.steps_of(&["clear"])?.into_iter().chain(plan.steps_of(net.segments(true))?);
     let order: Vec<usize> = order.collect();
     let mut e = GpuExecutor::new(gpu, Arc::new(plan))?;
-    first_weights(&mut e, &net, config.train.seed)?;
+    first_weights(&mut e, config.train.seed)?;
     let (images, targets) = batch(&detector, args.batch as usize);
-    let scalars = Scalars {
-        lr: 1e-3,
-        ib_weight: 0.1,
-        sop_weight: 0.2,
-        clip_norm: 5.0,
-        noise: 0.001,
-        seed: 1,
-        step: 0,
-        gradient_scale: 1.0,
-    };
+    let scalars = Scalars::default();
     feed(&mut e, &net, &scalars, &images, &targets)?;
     e.wait()?;
     let tolerance = Tolerance { floats: args.tolerance, ..Default::default() };

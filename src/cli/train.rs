@@ -10,14 +10,13 @@ use crate::config::{Method, ModelName, RunConfig, Schedule};
 use crate::data::{Augment, Dataset};
 use crate::device::Device;
 use crate::report::events::Listener;
-use crate::report::jsonl::JsonLog;
 use crate::report::progress::Progress;
 use crate::report::tensorboard::TensorBoard;
-use crate::train::{Checkpoint, Job, Outcome, RunFolder, train, write_report};
+use crate::train::{Job, Outcome, RunFolder, train, write_report};
 use crate::{Error, Result};
 
 /// Settings that belong to a run from its beginning, and cannot change when it is resumed.
-const FIXED: [&str; 13] = [
+const FIXED: [&str; 14] = [
     "out",
     "model",
     "method",
@@ -29,6 +28,7 @@ const FIXED: [&str; 13] = [
     "seed",
     "schedule",
     "augment",
+    "priors",
     "backbone",
     "train_split",
 ];
@@ -71,7 +71,7 @@ pub struct Args {
     /// Time budget: the first steps are measured, then the number of steps is fixed. With --resume: from now on.
     #[arg(long, group = "length")]
     minutes: Option<f64>,
-    /// Images a step.
+    /// Images a step [default: 16; for ssd300-vgg16 SSD's own 32].
     #[arg(long)]
     batch: Option<u32>,
     /// Images of one forward and backward pass; less memory, batch norm over fewer images.
@@ -86,9 +86,12 @@ pub struct Args {
     /// Schedule: auto (short under 20,000 steps, else paper), short (warm-up and cosine), paper (drops by ten), constant.
     #[arg(long, value_parser = ["auto", "short", "paper", "constant"])]
     schedule: Option<String>,
-    /// Augmentation: light, ssd or none.
+    /// Augmentation: light, ssd or none [default: light; for ssd300-vgg16 ssd].
     #[arg(long, value_parser = ["light", "ssd", "none"])]
     augment: Option<String>,
+    /// Prior boxes of ssd300-vgg16: voc or coco [default: coco for COCO's eighty classes, else voc].
+    #[arg(long, value_parser = ["voc", "coco"])]
+    priors: Option<String>,
     /// VGG16 weights to start from (safetensors with torchvision's names; ssd300-vgg16 only).
     #[arg(long, value_name = "FILE")]
     backbone: Option<String>,
@@ -113,9 +116,9 @@ pub struct Args {
 
 impl Args {
     fn config(&self) -> Result<RunConfig> {
-        let mut c = match &self.config {
-            Some(f) => RunConfig::read(f)?,
-            None => RunConfig::default(),
+        let (mut c, given) = match &self.config {
+            Some(f) => RunConfig::read_given(f)?,
+            None => Default::default(),
         };
         if let Some(d) = &self.data {
             c.data.path = d.clone();
@@ -128,6 +131,7 @@ impl Args {
         if let Some(m) = &self.method {
             c.model.method = m.parse::<Method>()?;
         }
+        c.take_recipe(|key| given.has(key));
         if let Some(a) = &self.augment {
             c.data.augment = match a.as_str() {
                 "ssd" => Augment::ssd(),
@@ -151,6 +155,7 @@ impl Args {
             micro_batch => c.train.micro_batch,
             lr => c.train.lr,
             seed => c.train.seed,
+            priors => c.model.priors,
             backbone => c.model.backbone,
             train_split => c.data.train,
             test_split => c.data.test,
@@ -182,7 +187,7 @@ impl Args {
 }
 
 /// Makes a path absolute; an empty one stays empty, and so does one in a folder whose name is no text.
-fn absolute(path: &mut String) {
+pub fn absolute(path: &mut String) {
     if let Some(full) = std::path::absolute(&*path).ok().and_then(|p| p.to_str().map(str::to_string)) {
         *path = full;
     }
@@ -271,18 +276,11 @@ pub fn session(
         Start::Resume(folder) => folder,
     };
     let _lock = folder.lock()?;
-    let log: Box<dyn Listener> = match resume && folder.log().is_file() {
-        true => {
-            let step = match folder.checkpoint().is_file() {
-                true => Checkpoint::open(&folder.checkpoint())?.0.step,
-                false => 0,
-            };
-            Box::new(JsonLog::resume(folder.log(), step)?)
-        }
-        false => Box::new(JsonLog::create(folder.log())?),
-    };
-    let listeners: Vec<Box<dyn Listener>> =
-        vec![log, Box::new(TensorBoard::create(&folder.0)?), Box::new(Progress::stderr())];
+    let listeners: Vec<Box<dyn Listener>> = vec![
+        Box::new(folder.open_log(resume)?),
+        Box::new(TensorBoard::create(&folder.0)?),
+        Box::new(Progress::stderr()),
+    ];
     let job = Job {
         folder: folder.clone(),
         config,
@@ -304,7 +302,7 @@ pub fn session(
 }
 
 /// What the loader would find out, before a folder is made for the run.
-fn trainable(set: &Dataset, batch: u32) -> Result<()> {
+pub fn trainable(set: &Dataset, batch: u32) -> Result<()> {
     if set.images.len() < batch as usize {
         return Err(Error::config(
             "--batch",
@@ -333,7 +331,11 @@ pub fn summary(folder: &RunFolder, o: &Outcome) {
         println!("{e}");
     }
     if let Some((map, step)) = o.best {
-        println!("best mAP {map:.3} at step {step} of {}", o.config.train.steps);
+        let split = &o.config.data.test;
+        println!(
+            "best mAP {map:.3} at step {step} of {} (chosen on {split} itself: no unbiased figure)",
+            o.config.train.steps
+        );
     }
     println!("time     {:.0} s", o.seconds);
     let weights = if o.best.is_some() { folder.best() } else { folder.last() };
@@ -341,5 +343,56 @@ pub fn summary(folder: &RunFolder, o: &Outcome) {
     println!("report   {}", folder.report().display());
     if o.step < o.config.train.steps {
         go_on(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(file: &str, flags: &[&str]) -> Option<RunConfig> {
+        let dir = tempfile::tempdir().ok()?;
+        let path = dir.path().join("given.toml");
+        std::fs::write(&path, file).ok()?;
+        let base = ["train", "--out", "x", "--steps", "1", "--data", "scenes", "--config"];
+        let line = base.iter().copied().chain([path.to_str()?]).chain(flags.iter().copied());
+        Line::try_parse_from(line).ok()?.args.config().ok()
+    }
+
+    #[test]
+    fn ssd300_takes_its_own_recipe_unless_told() {
+        let ssd = &["--model", "ssd300-vgg16"][..];
+        let in_file = "[model]\nname = \"ssd300-vgg16\"\n";
+        let recipe = |file: &str, flags: &[&str]| config(file, flags).map(|c| (c.train.batch, c.data.augment));
+        assert_eq!(recipe("", &[]), Some((16, Augment::light())));
+        assert_eq!(recipe("", ssd), Some((32, Augment::ssd())));
+        assert_eq!(recipe(in_file, &[]), Some((32, Augment::ssd())));
+        assert_eq!(recipe(in_file, &["--model", "tiny"]), Some((16, Augment::light())));
+        let told = [ssd, &["--batch", "16", "--augment", "light"]].concat();
+        assert_eq!(recipe("", &told), Some((16, Augment::light())));
+        assert_eq!(recipe("[train]\nbatch = 8\n", ssd), Some((8, Augment::ssd())));
+        assert_eq!(recipe("train = { batch = 16 }\n", ssd), Some((16, Augment::ssd())));
+        let mirror = Augment { mirror: 0.25, ..Augment::none() };
+        assert_eq!(recipe("[data.augment]\nmirror = 0.25\n", ssd), Some((32, mirror)));
+        assert_eq!(recipe("[train]\nsteps = 3\n[data]\ntest = \"\"\n", ssd), Some((32, Augment::ssd())));
+    }
+
+    #[test]
+    fn the_recipe_is_said() {
+        let said = |flags: &[&str]| config("", flags).and_then(|c| c.recipe());
+        let ssd = ["--model", "ssd300-vgg16"];
+        assert_eq!(said(&[]), None);
+        let text = said(&ssd).unwrap_or_default();
+        assert!(text.starts_with("ssd300-vgg16: batches of 32, augmentation ssd, priors voc"), "{text}");
+        let text = said(&[&ssd[..], &["--priors", "coco", "--augment", "none"]].concat()).unwrap_or_default();
+        assert!(text.contains("augmentation none, priors coco"), "{text}");
     }
 }

@@ -55,7 +55,7 @@ pub struct AicConfig {
     pub lr: f64,
     /// Weight of the divergence term of the variational autoencoder.
     pub vae_beta: f32,
-    /// Steps for which beta stays at the transform's offset while the estimator learns; 0: 100 or a twentieth of the
+    /// Steps for which beta stays at 1 / `train.ib_weight` while the estimator learns; 0: 100 or a twentieth of the
     /// run, whichever is more.
     pub warm_up: u64,
 }

@@ -22,7 +22,7 @@ pub enum Binarization {
     Xnor,
 }
 
-/// How the information-bottleneck term measures the high-level maps (docs/method.md, section 2).
+/// How the information-bottleneck term measures the high-level maps (docs/method.md, section 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InformationBottleneck {

@@ -9,4 +9,4 @@ mod run;
 
 pub use aic::{AicConfig, Transform};
 pub use method::{Beta, Binarization, InformationBottleneck, Method, Prior};
-pub use run::{DataConfig, ModelConfig, ModelName, OptimizerName, RunConfig, Schedule, TrainConfig};
+pub use run::{DataConfig, Given, ModelConfig, ModelName, OptimizerName, RunConfig, Schedule, TrainConfig};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AicConfig, Method};
+use super::{AicConfig, Beta, Method};
 use crate::data::{Augment, scenes};
 use crate::{Error, Result};
 
@@ -50,7 +50,11 @@ pub struct ModelConfig {
     pub method: Method,
     /// Foreground classes; empty in a fresh run: read from the data.
     pub classes: Vec<String>,
-    /// Prior boxes of SSD300: `voc` or `coco`. The small network has its own.
+    /// The category ids that `detect --json` writes, one a class, as the data have them (COCO's own have gaps); empty: 1, 2,
+    /// ... in a file, from the data in a fresh run.
+    pub category_ids: Vec<u32>,
+    /// Prior boxes of SSD300: `voc`, `coco`, or `auto`: `coco` for COCO's eighty classes, else `voc`; a run writes down which.
+    /// The small network has its own.
     pub priors: String,
     /// Batch norm after each convolution of the float SSD300 (the original has none).
     pub float_batch_norm: bool,
@@ -67,7 +71,8 @@ impl Default for ModelConfig {
             name: ModelName::Tiny,
             method: Method::default(),
             classes: Vec::new(),
-            priors: "voc".to_string(),
+            category_ids: Vec::new(),
+            priors: "auto".to_string(),
             float_batch_norm: true,
             channel_divisor: 1,
             backbone: String::new(),
@@ -76,6 +81,23 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
+    /// The category id of a class in COCO results.
+    pub fn category_id(&self, class: usize) -> u32 {
+        self.category_ids.get(class).copied().unwrap_or(class as u32 + 1)
+    }
+
+    /// `voc` or `coco`: [`ModelConfig::priors`], with `auto` decided by the classes.
+    pub fn prior_set(&self) -> &'static str {
+        // Names that no other data set of eighty classes has together.
+        let coco = ["traffic light", "hot dog", "potted plant", "toothbrush"];
+        let is_coco = self.classes.len() == 80 && coco.iter().all(|n| self.classes.iter().any(|c| c == n));
+        match self.priors.as_str() {
+            "coco" => "coco",
+            "auto" if is_coco => "coco",
+            _ => "voc",
+        }
+    }
+
     /// That the network has the width asked for.
     ///
     /// # Errors
@@ -90,6 +112,35 @@ impl ModelConfig {
             format!("is {}", self.channel_divisor),
             "Give 1, or for ssd300-vgg16 a power of two up to 64.",
         ))
+    }
+
+    /// Looks for impossible values.
+    pub fn check(&self) -> Result<()> {
+        self.check_width()?;
+        let bad = |key: &str, problem: String, remedy: &str| Err(Error::config(key, problem, remedy));
+        let classes = &self.classes;
+        if classes.len() > 1000 {
+            return bad("model.classes", format!("has {} names", classes.len()), "At most 1000 are supported.");
+        }
+        for (i, c) in classes.iter().enumerate() {
+            if c.is_empty() || classes[..i].contains(c) {
+                let problem = format!("has the name {c:?} {}", if c.is_empty() { "" } else { "twice" });
+                return bad("model.classes", problem.trim_end().to_string(), "Give every class a name of its own.");
+            }
+        }
+        let ids = &self.category_ids;
+        if !ids.is_empty() && ids.len() != classes.len() {
+            let problem = format!("has {} ids for {} classes", ids.len(), classes.len());
+            return bad("model.category_ids", problem, "Give one a class, or none.");
+        }
+        if let Some(i) = (0..ids.len()).find(|i| ids[..*i].contains(&ids[*i])) {
+            return bad("model.category_ids", format!("has {} twice", ids[i]), "Give every class an id of its own.");
+        }
+        if !["auto", "voc", "coco"].contains(&self.priors.as_str()) {
+            let remedy = "Give \"auto\", \"voc\" or \"coco\".";
+            return bad("model.priors", format!("is {:?}", self.priors), remedy);
+        }
+        Ok(())
     }
 }
 
@@ -190,10 +241,14 @@ pub struct TrainConfig {
     pub extra_terms_from: f64,
     /// Scale of the location noise at positive priors (docs/method.md, section 2.2).
     pub location_noise: f32,
-    /// Steps between evaluations on the test split; 0: about ten in a run.
+    /// Steps between evaluations on the test split; 0: about ten in a run (with `minutes` as many as take at most a fifth
+    /// of the time, at least one; the number of steps between them is written here).
     pub eval_every: u64,
     /// Steps between checkpoints; 0: at every evaluation (where there is a test split or not).
     pub checkpoint_every: u64,
+    /// Steps between looks at the binary layers; 0: about once an epoch, at most 20 times a run; negative: never. Never
+    /// changes results.
+    pub diagnose_every: i64,
     /// Skipped steps in a row after which the run stops.
     pub max_skipped: u32,
 }
@@ -217,6 +272,7 @@ impl Default for TrainConfig {
             location_noise: 0.001,
             eval_every: 0,
             checkpoint_every: 0,
+            diagnose_every: 0,
             max_skipped: 20,
         }
     }
@@ -236,12 +292,30 @@ pub struct RunConfig {
     pub aic: AicConfig,
 }
 
+/// Which keys a configuration file sets.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Given(toml::Table);
+
+impl Given {
+    /// Whether `key` (dotted, e.g. `train.batch`), or any key below it, is set.
+    pub fn has(&self, key: &str) -> bool {
+        let mut names = key.split('.');
+        let first = names.next().and_then(|n| self.0.get(n));
+        names.try_fold(first, |at, n| at.map(|v| v.get(n))).flatten().is_some()
+    }
+}
+
 /// Configuration files larger than this are refused.
 const MAX_BYTES: u64 = 1 << 20;
 
 impl RunConfig {
     /// Reads a TOML file. Unknown keys and values of the wrong kind are errors with the line and the key.
     pub fn read(path: &Path) -> Result<RunConfig> {
+        RunConfig::read_given(path).map(|(config, _)| config)
+    }
+
+    /// [`RunConfig::read`], and which keys the file sets.
+    pub fn read_given(path: &Path) -> Result<(RunConfig, Given)> {
         let len = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?.len();
         if len > MAX_BYTES {
             return Err(Error::format(
@@ -266,7 +340,37 @@ impl RunConfig {
             },
             other => other,
         })?;
-        Ok(config)
+        // It was read as a table just now.
+        Ok((config, Given(text.parse().unwrap_or_default())))
+    }
+
+    /// Takes the recipe of the network for what nobody gave: SSD's own batch and augmentation for `ssd300-vgg16`. The
+    /// defaults are those of `tiny`. `given` tells whether a key was given.
+    pub fn take_recipe(&mut self, given: impl Fn(&str) -> bool) {
+        if self.model.name != ModelName::Ssd300Vgg16 {
+            return;
+        }
+        if !given("train.batch") {
+            self.train.batch = 32;
+        }
+        if !given("data.augment") {
+            self.data.augment = Augment::ssd();
+        }
+    }
+
+    /// What [`RunConfig::take_recipe`] and the classes may have decided, for the user to see when a run begins; none for a
+    /// network that has no recipe of its own.
+    pub fn recipe(&self) -> Option<String> {
+        let augment = [("ssd", Augment::ssd()), ("light", Augment::light()), ("none", Augment::none())];
+        let name = augment.iter().find(|(_, a)| *a == self.data.augment).map_or("as configured", |(n, _)| n);
+        (self.model.name == ModelName::Ssd300Vgg16).then(|| {
+            format!(
+                "{}: batches of {}, augmentation {name}, priors {} (--batch, --augment and --priors choose others)",
+                self.model.name.as_str(),
+                self.train.batch,
+                self.model.prior_set()
+            )
+        })
     }
 
     /// The configuration as TOML, every key written out.
@@ -317,24 +421,18 @@ impl RunConfig {
             }
         }
         self.aic.check()?;
+        if self.model.method.beta != Beta::Fixed && t.ib_weight == 0.0 {
+            return bad(
+                "train.ib_weight",
+                "is 0, but the method gives each image a beta, which starts at 1 / train.ib_weight".to_string(),
+                "Give it a value above 0 (0.1), or choose a method with information_bottleneck = \"none\".",
+            );
+        }
         self.data.augment.check().map_err(|e| match e {
             Error::Config { key, problem, remedy } => Error::Config { key: format!("data.{key}"), problem, remedy },
             other => other,
         })?;
-        let classes = &self.model.classes;
-        if classes.len() > 1000 {
-            return bad("model.classes", format!("has {} names", classes.len()), "At most 1000 are supported.");
-        }
-        for (i, c) in classes.iter().enumerate() {
-            if c.is_empty() || classes[..i].contains(c) {
-                let problem = format!("has the name {c:?} {}", if c.is_empty() { "" } else { "twice" });
-                return bad("model.classes", problem.trim_end().to_string(), "Give every class a name of its own.");
-            }
-        }
-        if !["voc", "coco"].contains(&self.model.priors.as_str()) {
-            return bad("model.priors", format!("is {:?}", self.model.priors), "Give \"voc\" or \"coco\".");
-        }
-        self.model.check_width()?;
+        self.model.check()?;
         if self.data.path.is_empty() {
             return bad("data.path", "is empty".into(), "Give --data a folder, a json file or the word scenes.");
         }

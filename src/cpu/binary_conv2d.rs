@@ -1,5 +1,5 @@
 //! Twins of `binary_conv2d.wgsl`, `binary_conv2d_d_input.wgsl`, `binary_conv2d_d_weight.wgsl`, `sign_pack.wgsl`,
-//! `binary_weight.wgsl` and `binary_weight_d_latent.wgsl`.
+//! `binary_weight.wgsl`, `binary_weight_center.wgsl` and `binary_weight_d_latent.wgsl`.
 //!
 //! A set bit means -1 in the `sign` domain and for weights; in the `zero_one` domain of activations it means 1
 //! ("active"), a clear bit 0.
@@ -230,7 +230,7 @@ pub fn sign_pack(dims: &SignPackDims, x: &[f32], words: &mut [u32]) {
 }
 
 dims! {
-    /// Sizes of `binary_weight` and `binary_weight_d_latent`.
+    /// Sizes of `binary_weight`, `binary_weight_center` and `binary_weight_d_latent`.
     pub struct BinaryWeightDims {
         /// Kernel rows.
         kh: u32,
@@ -240,9 +240,24 @@ dims! {
         c: u32,
         /// Output channels.
         o: u32,
-        /// 1: alpha is mean |W| of the filter; 0: it is 1.
-        scaled: u32,
+        /// 0: alpha is 1; 1: alpha is mean |W| of the filter, differentiated; 2: mean |W|, XNOR-Net's gradient.
+        rule: u32,
     }
+}
+
+/// w = clamp(w - mean over the input channels of the tap, -1, 1), in place.
+pub fn binary_weight_center(dims: &BinaryWeightDims, latent: &mut [f32]) {
+    let (c, op) = (dims.c as usize, round4(dims.o) as usize);
+    latent.par_chunks_mut(round4(dims.c) as usize * op).for_each(|tap| {
+        let mut mean = vec![0f32; op];
+        for row in tap.chunks_exact(op).take(c) {
+            mean.iter_mut().zip(row).for_each(|(m, v)| *m += v);
+        }
+        mean.iter_mut().for_each(|m| *m /= c as f32);
+        for row in tap.chunks_exact_mut(op).take(c) {
+            row.iter_mut().zip(&mean).for_each(|(v, m)| *v = (*v - m).clamp(-1.0, 1.0));
+        }
+    });
 }
 
 /// From latent weights (`[taps][C][O]`): sign words (`[taps][words][O padded]`) and alpha (one a channel). The sign of 0 is
@@ -260,7 +275,7 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
         }
     }
     for a in alpha[..o].iter_mut() {
-        *a = if dims.scaled == 1 { *a / n } else { 1.0 };
+        *a = if dims.rule == 0 { 1.0 } else { *a / n };
     }
     words.par_chunks_mut(op).enumerate().for_each(|(row, words)| {
         words.fill(0);
@@ -273,8 +288,10 @@ pub fn binary_weight(dims: &BinaryWeightDims, latent: &[f32], words: &mut [u32],
     });
 }
 
-/// d_latent += alpha_o g + sign(W)/n * sum over the filter of g sign(W), g being the gradient of the binary weights
-/// (docs/method.md, section 1); with `scaled` 0 just g. sign(0) is 0 in the second term.
+/// Gradient of the latent weights from g, that of the binary ones (docs/method.md, section 1).
+/// rule 1: d_latent += alpha_o g + sign(W)/n * sum over the filter of g sign(W), with sign(0) = 0;
+/// rule 0: d_latent += g;
+/// rule 2: d_latent += g (alpha_o 1[|W| < 1] + 1/n)(1 - 1/C).
 pub fn binary_weight_d_latent(
     dims: &BinaryWeightDims,
     latent: &[f32],
@@ -285,6 +302,7 @@ pub fn binary_weight_d_latent(
     let (taps, c, o) = ((dims.kh * dims.kw) as usize, dims.c as usize, dims.o as usize);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let n = (taps * c) as f32;
+    let centred = 1.0 - 1.0 / c as f32;
     let sign = |v: f32| {
         if v > 0.0 {
             1.0
@@ -295,7 +313,7 @@ pub fn binary_weight_d_latent(
         }
     };
     let mut sums = vec![0f32; op];
-    if dims.scaled == 1 {
+    if dims.rule == 1 {
         for t in 0..taps {
             for k in 0..c {
                 let row = (t * cp + k) * op;
@@ -309,9 +327,11 @@ pub fn binary_weight_d_latent(
         for k in 0..c {
             let row = (t * cp + k) * op;
             for i in 0..o {
-                d[k * op + i] += match dims.scaled {
-                    1 => alpha[i] * d_binary[row + i] + sign(latent[row + i]) * sums[i] / n,
-                    _ => d_binary[row + i],
+                let (w, g) = (latent[row + i], d_binary[row + i]);
+                d[k * op + i] += match dims.rule {
+                    0 => g,
+                    1 => alpha[i] * g + sign(w) * sums[i] / n,
+                    _ => g * ((if w.abs() < 1.0 { alpha[i] } else { 0.0 }) + 1.0 / n) * centred,
                 };
             }
         }

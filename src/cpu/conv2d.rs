@@ -1,5 +1,5 @@
-//! Twins of `conv2d.wgsl`, `conv2d_d_input.wgsl`, `conv2d_d_weight.wgsl`, `conv2d_d_weight_sum.wgsl` and of the
-//! `conv2d_grouped` kernels, which compute the same.
+//! Twins of `conv2d.wgsl`, `conv2d_d_input.wgsl`, `conv2d_d_weight.wgsl` and `conv2d_d_weight_sum.wgsl`. Convolutions with
+//! groups have their own ([`super::conv2d_grouped`]).
 
 use rayon::prelude::*;
 
@@ -139,9 +139,6 @@ const PART: usize = 192;
 pub fn conv2d(dims: &ConvDims, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
-    if dims.groups > 1 {
-        return grouped(dims, &g, x, w, bias, y);
-    }
     let panels = Panels::new(g.taps(), dims.c as usize, op, |t, c, o| w[(t * cp + c) * op + o]);
     forward(&g, x, cp, &panels, bias, dims.accumulate == 1, y, op);
 }
@@ -171,60 +168,11 @@ pub(super) fn forward(
     });
 }
 
-fn grouped(dims: &ConvDims, g: &Geometry, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
-    let (cg, og) = ((dims.c / dims.groups) as usize, (dims.o / dims.groups) as usize);
-    let cgp = round4(cg as u32) as usize;
-    y.par_chunks_mut(op).enumerate().for_each(|(m, y)| {
-        y.fill(0.0);
-        y[..dims.o as usize].copy_from_slice(&bias[..dims.o as usize]);
-        for t in 0..g.taps() {
-            let pixel = g.read(m, t);
-            if pixel == NONE {
-                continue;
-            }
-            let row = &x[pixel * cp..][..cp];
-            for c in 0..cg {
-                let w = &w[(t * cgp + c) * op..][..op];
-                for (o, y) in y[..dims.o as usize].iter_mut().enumerate() {
-                    *y += row[o / og * cg + c] * w[o];
-                }
-            }
-        }
-    });
-}
-
 /// `d_x[n,h,w,c]` (+)= sum over kh, kw, o of d_y at the output pixel whose tap reads it * `w[kh,kw,c,o]`.
 pub fn conv2d_d_input(dims: &ConvDims, d_y: &[f32], w: &[f32], d_x: &mut [f32]) {
     let g = Geometry::of(dims);
     let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
     let taps = g.taps();
-    if dims.groups > 1 {
-        let (cg, og) = ((dims.c / dims.groups) as usize, (dims.o / dims.groups) as usize);
-        let cgp = round4(cg as u32) as usize;
-        d_x.par_chunks_mut(cp).enumerate().for_each(|(i, d_x)| {
-            let (image, y, x) = (i / (g.input[0] * g.input[1]), i / g.input[1] % g.input[0], i % g.input[1]);
-            let mut sum = vec![0f32; cp];
-            for t in 0..taps {
-                let pixel = g.reached(image, y, x, t);
-                if pixel == NONE {
-                    continue;
-                }
-                let row = &d_y[pixel * op..][..op];
-                for (c, s) in sum[..dims.c as usize].iter_mut().enumerate() {
-                    let w = &w[(t * cgp + c % cg) * op..][..op];
-                    let first = c / cg * og;
-                    for o in first..first + og {
-                        *s += row[o] * w[o];
-                    }
-                }
-            }
-            for (d, s) in d_x.iter_mut().zip(sum) {
-                *d = if dims.accumulate == 1 { *d + s } else { s };
-            }
-        });
-        return;
-    }
     let panels = Panels::new(taps, dims.o as usize, cp, |t, o, c| w[(t * cp + c) * op + o]);
     backward(&g, d_y, op, &panels, dims.accumulate == 1, d_x, cp);
 }
@@ -271,29 +219,6 @@ pub(super) fn backward(
 /// image.
 pub fn conv2d_d_weight(dims: &ConvDims, x: &[f32], d_y: &[f32], d_w: &mut [f32]) {
     let g = Geometry::of(dims);
-    let (cp, op) = (round4(dims.c) as usize, round4(dims.o) as usize);
-    let (c, o) = (dims.c as usize, dims.o as usize);
-    if dims.groups > 1 {
-        let pixels = dims.n as usize * g.output[0] * g.output[1];
-        let (cg, og) = (c / dims.groups as usize, o / dims.groups as usize);
-        let cgp = round4(cg as u32) as usize;
-        d_w.par_chunks_mut(op).enumerate().for_each(|(row, d_w)| {
-            let (t, k) = (row / cgp, row % cgp);
-            if k >= cg {
-                return;
-            }
-            for m in 0..pixels {
-                let pixel = g.read(m, t);
-                if pixel == NONE {
-                    continue;
-                }
-                for (i, d) in d_w[..o].iter_mut().enumerate() {
-                    *d += x[pixel * cp + i / og * cg + k] * d_y[m * op + i];
-                }
-            }
-        });
-        return;
-    }
     weight_products(dims, &g, x, None, d_y, d_w);
 }
 

@@ -46,7 +46,11 @@ pub fn multibox_ce(d: &MultiboxDims, conf: &[f32], targets: &[i32], ce: &mut [f3
     rows.for_each(|((ce, conf), targets)| {
         for ((ce, x), t) in ce.iter_mut().zip(conf.chunks_exact(k)).zip(targets) {
             let (top, sum) = soft_sum(x);
-            *ce = (sum.ln() + (top - x[class_of(*t, k)])).max(0.0);
+            // `max` would turn a NaN into 0.
+            *ce = match x.iter().all(|v| v.is_finite()) {
+                true => (sum.ln() + (top - x[class_of(*t, k)])).max(0.0),
+                false => f32::INFINITY,
+            };
         }
     });
 }
@@ -79,9 +83,11 @@ pub fn multibox_select(
             w => select_largest(&keys, w),
         };
         let (mut sum_loc, mut sum_conf) = ([0f32; 256], [0f32; 256]);
+        let (mut loc_finite, conf_finite) = (true, ce.iter().all(|c| c.is_finite()));
         for i in 0..priors {
             if keys[i] == 0 {
                 let (a, b) = (quad(loc, rows.start + i), quad(loc_targets, rows.start + i));
+                loc_finite &= a.iter().all(|v| v.is_finite());
                 let l: [f32; 4] = std::array::from_fn(|j| {
                     let e = (a[j] - b[j]).abs();
                     if e < 1.0 { 0.5 * e * e } else { e - 0.5 }
@@ -95,8 +101,9 @@ pub fn multibox_select(
         out[0] = positives as u32;
         out[1] = chosen.key;
         out[2] = chosen.last;
-        out[3] = super::tree_sum(&mut sum_loc).to_bits();
-        out[4] = super::tree_sum(&mut sum_conf).to_bits();
+        let bits = |sum: f32, finite| if finite { sum } else { f32::INFINITY }.to_bits();
+        out[3] = bits(super::tree_sum(&mut sum_loc), loc_finite);
+        out[4] = bits(super::tree_sum(&mut sum_conf), conf_finite);
     });
 }
 
@@ -115,9 +122,11 @@ pub fn multibox_finish(
         conf += f32::from_bits(s[4]);
     }
     let each = if positives > 0 { 1.0 / positives as f32 } else { 0.0 };
+    // A sum of what is never below 0 is finite, infinite or NaN as a whole; without positives infinity stays infinite.
+    let loss = |sum: f32| if sum.is_finite() { sum * each } else { f32::INFINITY };
     totals[0] = each;
-    loss_loc[0] = loc * each;
-    loss_conf[0] = conf * each;
+    loss_loc[0] = loss(loc);
+    loss_conf[0] = loss(conf);
 }
 
 /// Gradient of the confidence loss.

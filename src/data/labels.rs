@@ -24,6 +24,11 @@ pub const VOC: [&str; 20] = [
     "tvmonitor",
 ];
 
+/// The category ids of COCO's classes: 1 to 90 with ten left out.
+pub fn coco_ids() -> Vec<u32> {
+    (1..=90).filter(|i| ![12, 26, 29, 30, 45, 66, 68, 69, 71, 83].contains(i)).collect()
+}
+
 /// COCO's 80 classes, by rising category id.
 pub const COCO: [&str; 80] = [
     "person",

@@ -3,7 +3,7 @@
 //! Worker threads take batch numbers from a counter and make each batch whole: decode, augment, resize, normalise, and a closure
 //! of the caller's on every sample (matching objects to priors, say). A finished batch waits until the ones
 //! before it were taken, and no worker begins a batch more than [`LoaderOptions::ahead`] before the one that is next, so
-//! memory is bounded and the order is that of the counter. What a sample looks like depends on (seed, epoch, index)
+//! memory is bounded (in bytes, too) and the order is that of the counter. What a sample looks like depends on (seed, epoch, index)
 //! alone: any number of threads gives the same batches, bit for bit, and so does a start in the middle.
 //!
 //! A training epoch is a seeded shuffle ([`super::rng::shuffled`]) cut into whole batches; the rest is left out, another
@@ -25,6 +25,10 @@ use super::types::{Dataset, ImageRecord, Note};
 use crate::detect::BBox;
 use crate::{Error, Result};
 
+/// Bytes of images that may be begun or finished before they are taken: what [`LoaderOptions::ahead`] batches take is cut to
+/// this.
+const MAX_AHEAD_BYTES: usize = 256 << 20;
+
 /// Settings of a [`Loader`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoaderOptions {
@@ -32,7 +36,8 @@ pub struct LoaderOptions {
     pub batch: usize,
     /// Worker threads; 0 takes the machine's cores.
     pub threads: usize,
-    /// Batches that may be begun or finished before the next one is taken.
+    /// Batches that may be begun or finished before the next one is taken; fewer where they would take more than 256 MiB,
+    /// but at least one.
     pub ahead: usize,
     /// Memory for decoded images, in MiB; what does not fit is decoded each time.
     pub cache_mb: usize,
@@ -213,7 +218,13 @@ impl<T: Send + 'static> Loader<T> {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { cores } else { options.threads.min(256) };
-        let state = State { begin: step, take: step, end, ahead: options.ahead.max(1) as u64, done: BTreeMap::new() };
+        let state = State {
+            begin: step,
+            take: step,
+            end,
+            ahead: options.batches_ahead(preprocess.floats()),
+            done: BTreeMap::new(),
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             room: Condvar::new(),
@@ -347,6 +358,12 @@ fn work<T, F: Fn(&Sample) -> T>(shared: &Shared<T>, recipe: &Recipe<F>) {
 }
 
 impl LoaderOptions {
+    /// Batches ahead, for images of so many floats.
+    fn batches_ahead(&self, floats: usize) -> u64 {
+        let bytes = self.batch.saturating_mul(floats).saturating_mul(size_of::<f32>());
+        self.ahead.min(MAX_AHEAD_BYTES / bytes.max(1)).max(1) as u64
+    }
+
     fn counts(&self, difficult: bool, crowd: bool) -> bool {
         (self.difficult || !difficult) && (self.crowd || !crowd)
     }
@@ -484,5 +501,23 @@ impl<F> Recipe<F> {
         let seen = boxes.iter().zip(labels).filter_map(|(b, &label)| view.project(b).map(|b| (b, label)));
         let (boxes, labels): (Vec<BBox>, Vec<usize>) = seen.unzip();
         (self.closure)(&Sample { index, record: &self.dataset.images[index], boxes: &boxes, labels: &labels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LoaderOptions;
+
+    #[test]
+    fn read_ahead_is_bounded_in_bytes() {
+        let ahead = |batch, ahead, side: usize| {
+            LoaderOptions { batch, ahead, ..Default::default() }.batches_ahead(side * side * 4)
+        };
+        assert_eq!(ahead(16, 4, 160), 4);
+        assert_eq!(ahead(32, 4, 300), 4);
+        assert_eq!(ahead(64, 4, 300), 2);
+        assert_eq!(ahead(4096, 4, 300), 1);
+        assert_eq!(ahead(usize::MAX, 4, 4096), 1);
+        assert_eq!(ahead(16, 0, 160), 1);
     }
 }

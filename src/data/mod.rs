@@ -24,6 +24,7 @@ mod voc_xml;
 pub use augment::Augment;
 pub use find::{open, open_annotations, open_with};
 pub use loader::{Batch, Loader, LoaderOptions, Sample};
-pub use preprocess::{Normalization, Preprocess};
+pub use preprocess::{Normalization, PITCH, Preprocess};
+pub use source::pixels;
 pub use types::{Dataset, ImageRecord, ImageSource, Note, Object};
 pub use voc_write::VocWriter;

@@ -84,6 +84,35 @@ impl Preprocess {
         out
     }
 
+    /// A network's input in small, `side` x `side`, its values mapped to [-1, 1]: what the complexity estimator
+    /// reconstructs. Bilinear, half-pixel centres, no antialiasing, as the input itself was made.
+    pub fn in_small(&self, input: &[f32], side: u32) -> Vec<f32> {
+        let (from, to) = (self.size as usize, side as usize);
+        let at = |i: usize| {
+            let x = ((i as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, from as f32 - 1.0);
+            let low = (x as usize).min(from - 1);
+            (low, (low + 1).min(from - 1), x - low as f32)
+        };
+        let columns: Vec<_> = (0..to).map(at).collect();
+        let mut out = vec![0.0; to * to * PITCH];
+        for (row, out) in out.chunks_exact_mut(to * PITCH).enumerate() {
+            let (top, bottom, v) = at(row);
+            for (&(left, right, u), out) in columns.iter().zip(out.chunks_exact_mut(PITCH)) {
+                let pixel = |y: usize, x: usize, c: usize| input[(y * from + x) * PITCH + c];
+                let mixed = [0, 1, 2].map(|c| {
+                    let upper = pixel(top, left, c) * (1.0 - u) + pixel(top, right, c) * u;
+                    let lower = pixel(bottom, left, c) * (1.0 - u) + pixel(bottom, right, c) * u;
+                    upper * (1.0 - v) + lower * v
+                });
+                let rgb = self.normalization.invert(mixed);
+                for c in 0..3 {
+                    out[c] = (rgb[c] / 127.5 - 1.0).clamp(-1.0, 1.0);
+                }
+            }
+        }
+        out
+    }
+
     /// [`Preprocess::eval`] into a slice of [`Preprocess::floats`] elements (a shorter one is filled as far as it goes).
     pub fn eval_into(&self, image: &RgbImage, out: &mut [f32]) {
         let resized = resize_linear(image, self.size, self.size);

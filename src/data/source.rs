@@ -11,6 +11,23 @@ use super::scenes::{self, SceneSpec};
 use super::types::{ImageRecord, ImageSource, Note};
 use crate::Result;
 
+/// The pixels of an image: 8-bit RGB, upright.
+///
+/// # Errors
+/// As [`image_file::read`].
+pub fn pixels(record: &ImageRecord) -> Result<RgbImage> {
+    match &record.source {
+        ImageSource::File(path) => {
+            let annotated = (record.width > 0 && record.height > 0).then_some((record.width, record.height));
+            Ok(image_file::read(path, annotated)?.image)
+        }
+        ImageSource::Scene { seed, index } => {
+            let spec = SceneSpec { seed: *seed, width: record.width, height: record.height };
+            Ok(scenes::draw(&spec, *index).0)
+        }
+    }
+}
+
 /// One image in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Loaded {

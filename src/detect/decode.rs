@@ -94,3 +94,20 @@ pub fn decode_detections(
     found.truncate(options.max_detections.unwrap_or(usize::MAX));
     Ok(Decoded { detections: found, not_finite })
 }
+
+/// Row-wise softmax of `[rows][k]`.
+pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
+    let mut out = logits.to_vec();
+    for row in out.chunks_exact_mut(k) {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for v in row.iter_mut() {
+            *v = (*v - top).exp();
+            sum += *v;
+        }
+        for v in row.iter_mut() {
+            *v /= sum;
+        }
+    }
+    out
+}

@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::{Error, Result};
@@ -17,20 +18,39 @@ use super::average::Rule;
 use super::boxes::Candidate;
 use super::options::EvalOptions;
 
-/// The usual number of resamples.
+/// The usual number of resamples of one run's error.
 pub const RESAMPLES: usize = 200;
 
-/// The spread of the metric over resampled test sets.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The usual number of resamples of a difference between runs, whose tails are looked at.
+pub const PAIRED_RESAMPLES: usize = 1000;
+
+/// The spread of a number over resampled test sets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bootstrap {
-    /// Standard deviation of the resampled means: the standard error of the mean average precision.
+    /// Standard deviation of the resampled numbers: the standard error of the number itself.
     pub standard_error: f64,
-    /// The 2.5 % quantile of the resampled means.
+    /// The 2.5 % quantile of the resampled numbers.
     pub low: f64,
     /// The 97.5 % quantile.
     pub high: f64,
-    /// Resamples that had an object at all.
+    /// Resamples that gave a number at all.
     pub resamples: usize,
+}
+
+impl Bootstrap {
+    /// The spread of resampled numbers; those that are not finite are left out. None of fewer than two.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Bootstrap> {
+        let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+        let n = values.len();
+        if n < 2 {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+        values.sort_by(f64::total_cmp);
+        let quantile = |q: f64| values[((n - 1) as f64 * q).round() as usize];
+        Some(Bootstrap { standard_error: variance.sqrt(), low: quantile(0.025), high: quantile(0.975), resamples: n })
+    }
 }
 
 /// The bootstrap of the mean average precision that [`super::evaluate`] gives for the same arguments, from `resamples`
@@ -42,29 +62,57 @@ pub fn bootstrap(
     resamples: usize,
     seed: u64,
 ) -> Result<Option<Bootstrap>> {
+    Ok(Bootstrap::of(resampled(dataset, found, options, resamples, seed)?.into_iter().flatten()))
+}
+
+/// The mean average precision of each resample, none where it has no object. Resample r holds the same images for every
+/// detector that is measured with the same `seed` on as many images, so two lists are paired, number by number. Errors
+/// as [`super::evaluate`].
+pub fn resampled(
+    dataset: &Dataset,
+    found: &[Candidate],
+    options: &EvalOptions,
+    resamples: usize,
+    seed: u64,
+) -> Result<Vec<Option<f64>>> {
     options.check()?;
     let images = u32::try_from(dataset.images.len())
         .map_err(|_| Error::shape("bootstrap", "fewer than 2^32 images", dataset.images.len().to_string()))?;
     let rule = super::rule(options.metric);
     let rankings = super::rankings(dataset, found, options)?;
-    let means: Vec<Option<f64>> = (0..resamples as u64)
-        .into_par_iter()
-        .map(|r| resampled_mean(&rankings, rule, &draw(images, seed, r)))
-        .collect();
-    let mut means: Vec<f64> = means.into_iter().flatten().collect();
-    let n = means.len();
-    if n < 2 {
-        return Ok(None);
-    }
-    let mean = means.iter().sum::<f64>() / n as f64;
-    let variance = means.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
-    means.sort_by(f64::total_cmp);
-    let quantile = |q: f64| means[((n - 1) as f64 * q).round() as usize];
-    Ok(Some(Bootstrap { standard_error: variance.sqrt(), low: quantile(0.025), high: quantile(0.975), resamples: n }))
+    Ok((0..resamples as u64).into_par_iter().map(|r| resampled_mean(&rankings, rule, &draw(images, seed, r))).collect())
 }
 
-/// How often each image is drawn in resample `r`.
-fn draw(images: u32, seed: u64, r: u64) -> Vec<u32> {
+/// The sum of a number of each image (`values`, one an image) in each resample; the resamples are those of
+/// [`resampled`].
+pub fn resampled_sums(values: &[f64], resamples: usize, seed: u64) -> Vec<f64> {
+    let images = values.len() as u32;
+    let sum = |weights: Vec<u32>| weights.iter().zip(values).map(|(w, v)| f64::from(*w) * v).sum();
+    (0..resamples as u64).into_par_iter().map(|r| sum(draw(images, seed, r))).collect()
+}
+
+/// How far two runs are apart, over the same resamples of the test images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Paired {
+    /// The spread of B - A.
+    pub spread: Bootstrap,
+    /// Share of the resamples in which B is above A; those in which they are equal count half.
+    pub above: f64,
+}
+
+impl Paired {
+    /// B - A from numbers of the same resamples; resamples in which either has none are left out. None where fewer than
+    /// two are left.
+    pub fn of(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Paired> {
+        let both = || a.iter().zip(b).filter_map(|(a, b)| Some((*b)? - (*a)?));
+        let half = |d: f64| if d > 0.0 { 1.0 } else { 0.5 * f64::from(u8::from(d == 0.0)) };
+        let spread = Bootstrap::of(both())?;
+        Some(Paired { spread, above: both().map(half).sum::<f64>() / both().count() as f64 })
+    }
+}
+
+/// How often each of `images` things is drawn in resample `r`.
+pub(super) fn draw(images: u32, seed: u64, r: u64) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(r);
     let mut weights = vec![0; images as usize];

@@ -1,5 +1,6 @@
 //! Metrics over detections: PASCAL VOC's average precision (both rules) and COCO's twelve numbers, their error by
-//! bootstrap, and the files that detections travel in. Knows nothing of wgpu.
+//! bootstrap, and the files that detections travel in. Beside them, what papers on binary detectors count: true and false
+//! positives over priors, how many detections an object gets, an image's complexity, correlations. Knows nothing of wgpu.
 //!
 //! The VOC development kit and pycocotools are the definitions. Everything is computed in f64, on boxes in the
 //! annotations' own pixel coordinates.
@@ -8,16 +9,26 @@ mod average;
 pub mod bootstrap;
 mod boxes;
 mod coco;
+pub mod complexity;
+pub mod correlation;
 pub mod files;
 mod options;
+pub mod prior_counts;
 mod result;
+pub mod sparsity;
+pub mod spread;
 mod voc;
 
 pub use average::Outcome;
-pub use bootstrap::{Bootstrap, bootstrap};
+pub use bootstrap::{Bootstrap, Paired, bootstrap};
 pub use boxes::{Candidate, Rect, candidates};
+pub use complexity::Complexity;
+pub use correlation::{Correlation, OrderAgreement};
 pub use options::{Difficult, EvalOptions, Metric, Pixels};
+pub use prior_counts::{PriorCounts, PriorScores, RecallCurve};
 pub use result::{COCO_NAMES, ClassEvaluation, Evaluation};
+pub use sparsity::Sparsity;
+pub use spread::Spread;
 
 use rayon::prelude::*;
 

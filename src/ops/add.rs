@@ -41,7 +41,7 @@ impl Op for Add {
     fn backward(&self, b: &mut Builder, io: &Io, _saved: &Saved) -> Result<()> {
         let Some(d_y) = b.d_output(io, 0) else { return Ok(()) };
         // Only the last of the two may take d_y itself, and it should be one that has no gradient yet.
-        let taken = b.gradient(io.inputs[0]).is_some() || !b.info(io.inputs[0]).requires_grad;
+        let taken = b.gradient(io.inputs[0]).is_some() || !b.wants_gradient(io.inputs[0]);
         let (first, last) = if taken { (0, 1) } else { (1, 0) };
         if let Some(grad) = b.d_input(io, first) {
             add_gradient(b, &io.label, d_y, grad)?;
@@ -58,7 +58,7 @@ impl Op for Add {
 /// [`Error::Shape`] when `d_y` is not of the input's shape and format.
 pub fn pass_gradient(b: &mut Builder, io: &Io, i: usize, d_y: TensorId) -> Result<()> {
     let (input, given) = (b.info(io.inputs[i]).clone(), b.info(d_y).clone());
-    if !input.requires_grad {
+    if !b.wants_gradient(io.inputs[i]) {
         return Ok(());
     }
     if (input.shape, input.format, input.sliced) != (given.shape, given.format, given.sliced) {

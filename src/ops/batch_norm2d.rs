@@ -89,12 +89,14 @@ pub struct BatchNorm2d {
     pub affine: bool,
     /// Whether to use the running statistics also when training.
     pub frozen: bool,
+    /// Whether the batch's statistics are mixed into the running ones.
+    pub track: bool,
 }
 
 impl Default for BatchNorm2d {
-    /// PyTorch's: eps 1e-5, momentum 0.1, affine, not frozen.
+    /// PyTorch's: eps 1e-5, momentum 0.1, affine, not frozen, tracked.
     fn default() -> Self {
-        BatchNorm2d { eps: 1e-5, momentum: 0.1, affine: true, frozen: false }
+        BatchNorm2d { eps: 1e-5, momentum: 0.1, affine: true, frozen: false, track: true }
     }
 }
 
@@ -144,6 +146,9 @@ impl BatchNorm2d {
         let stats = b.scratch(&format!("{label}.stats"), planes.with_n(1), Format::Map);
         let views = [b.at(partials, 0), b.at(stats, 0)];
         b.dispatch(&STATISTICS, label, &dims, &views, columns_groups(dims.vectors), Cost::default())?;
+        if !self.track {
+            return Ok(stats);
+        }
         let label = label.to_string();
         b.defer(move |b| {
             let gate = b.gate();

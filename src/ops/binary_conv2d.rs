@@ -6,7 +6,7 @@ use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
 use crate::cpu::binary_conv2d as twin;
 use crate::cpu::binary_conv2d::{BinaryWeightDims, SignPackDims};
 use crate::cpu::conv2d::ConvDims;
-use crate::plan::{Builder, Cost, Format, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups, round4};
+use crate::plan::{Builder, Cost, Format, Groups, Io, Kernel, Mode, Op, Saved, Shape, TensorId, flat_groups, round4};
 use crate::{Error, Result, kernel};
 
 /// Sign words of a map.
@@ -21,6 +21,9 @@ pub static WEIGHT: Kernel = kernel!(
     ["WG"],
     twin::binary_weight
 );
+/// Centres and clamps latent weights.
+pub static CENTER: Kernel =
+    kernel!("binary_weight_center", [], BinaryWeightDims, [update w: f32], ["WG"], twin::binary_weight_center);
 /// Gradient to the latent weights.
 pub static D_LATENT: Kernel = kernel!(
     "binary_weight_d_latent",
@@ -58,7 +61,7 @@ pub static D_WEIGHT: Kernel = kernel!(
     twin::binary_conv2d_d_weight
 );
 /// Rows of the kernel table.
-pub static KERNELS: &[&Kernel] = &[&SIGN_PACK, &WEIGHT, &D_LATENT, &FORWARD, &D_INPUT, &D_WEIGHT];
+pub static KERNELS: &[&Kernel] = &[&SIGN_PACK, &WEIGHT, &CENTER, &D_LATENT, &FORWARD, &D_INPUT, &D_WEIGHT];
 
 /// What a tap outside the map reads, after the sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,19 +92,26 @@ pub enum ActivationGrad {
     SteOpen,
 }
 
-/// The scale of binary weights.
+/// The scale alpha of binary weights, and with it the gradient of the latent ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightScale {
     /// alpha = mean |W| of the filter, differentiated.
     FilterMeanAbs,
     /// 1.
     None,
+    /// XNOR-Net's: W is first centred over its input channels, a tap at a time, and clamped to [-1, 1]; then alpha = mean
+    /// |W|. The gradient is g (alpha 1[|W| < 1] + 1/n)(1 - 1/C), g being that of the binary weights and n the size of a
+    /// filter (the reference's rule for Adam).
+    ///
+    /// In [`Mode::Train`] the centred weights *replace* W at every forward pass, so that the optimizer goes on from them;
+    /// in [`Mode::Eval`] W stays as it is and a copy is used, so that the result does not depend on the number of runs.
+    Xnor,
 }
 
 /// y = conv(sign(x), alpha * sign(W)).
 ///
-/// Inputs: x, a real map; the latent weights ([`Format::Weight`], shape (KH, KW, C, O)). One group. Kept for the backward
-/// pass: x, its sign words, and the weights' words and alpha.
+/// Inputs: x, a real map; the latent weights ([`Format::Weight`], shape (KH, KW, C, O)), which [`WeightScale::Xnor`]
+/// replaces when training. One group. Kept for the backward pass: x, its sign words, and the weights' words and alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BinaryConv2d {
     /// Kernel rows and columns.
@@ -155,8 +165,27 @@ impl BinaryConv2d {
     }
 
     fn weight_dims(&self, d: &ConvDims) -> BinaryWeightDims {
-        let scaled = (self.weight_scale == WeightScale::FilterMeanAbs) as u32;
-        BinaryWeightDims { kh: d.kh, kw: d.kw, c: d.c, o: d.o, scaled }
+        let rule = match self.weight_scale {
+            WeightScale::None => 0,
+            WeightScale::FilterMeanAbs => 1,
+            WeightScale::Xnor => 2,
+        };
+        BinaryWeightDims { kh: d.kh, kw: d.kw, c: d.c, o: d.o, rule }
+    }
+
+    /// The weights whose signs are used: W itself, but for [`WeightScale::Xnor`] centred and clamped.
+    fn latent(&self, b: &mut Builder, label: &str, dims: &ConvDims, w: TensorId) -> Result<TensorId> {
+        if self.weight_scale != WeightScale::Xnor {
+            return Ok(w);
+        }
+        let mut used = w;
+        if b.mode() == Mode::Eval {
+            used = b.scratch(&format!("{label}.centred"), b.shape(w), Format::Weight);
+            b.copy(label, w, used)?;
+        }
+        let groups = Groups::Fixed([round4(dims.o) / 4, dims.kh * dims.kw, 1]);
+        b.dispatch(&CENTER, label, &self.weight_dims(dims), &[b.at(used, 0)], groups, Cost::default())?;
+        Ok(used)
     }
 }
 
@@ -174,7 +203,8 @@ impl Op for BinaryConv2d {
         let weight_shape = Shape::new(dims.kh, dims.kw, words_a_pixel, round4(dims.o));
         let w_words = b.scratch(&format!("{label}.weight_words"), weight_shape, Format::FlatU32);
         let alpha = b.scratch(&format!("{label}.alpha"), Shape::vector(dims.o), Format::Map);
-        let views = [b.at(w, 0), b.at(w_words, 0), b.at(alpha, 0)];
+        let latent = self.latent(b, label, &dims, w)?;
+        let views = [b.at(latent, 0), b.at(w_words, 0), b.at(alpha, 0)];
         let groups = Groups::Fixed([round4(dims.o) / 4, 1, 1]);
         b.dispatch(&WEIGHT, label, &self.weight_dims(&dims), &views, groups, Cost::default())?;
 

@@ -3,6 +3,7 @@
 use super::{CONV_DIMS, INDEX, map_shape};
 use crate::cpu::conv2d as twin;
 use crate::cpu::conv2d::{Conv2dDWeightSumDims, ConvDims};
+use crate::cpu::conv2d_grouped as grouped;
 use crate::plan::{Builder, Cost, Format, Grad, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups, round4};
 use crate::{Error, Result, kernel};
 
@@ -49,7 +50,7 @@ pub static GROUPED: Kernel = kernel!(
     ConvDims,
     [read x: f32, read w: f32, read bias: f32, write y: f32],
     [],
-    twin::conv2d
+    grouped::conv2d_grouped
 );
 /// Gradient to the input with groups.
 pub static GROUPED_D_INPUT: Kernel = kernel!(
@@ -58,7 +59,7 @@ pub static GROUPED_D_INPUT: Kernel = kernel!(
     ConvDims,
     [read d_y: f32, read w: f32, update d_x: f32],
     [],
-    twin::conv2d_d_input
+    grouped::conv2d_grouped_d_input
 );
 /// Gradient to the weights with groups.
 pub static GROUPED_D_WEIGHT: Kernel = kernel!(
@@ -67,7 +68,7 @@ pub static GROUPED_D_WEIGHT: Kernel = kernel!(
     ConvDims,
     [read x: f32, read d_y: f32, update d_w: f32],
     [],
-    twin::conv2d_d_weight
+    grouped::conv2d_grouped_d_weight
 );
 /// Rows of the kernel table.
 pub static KERNELS: &[&Kernel] =

@@ -20,7 +20,9 @@ pub const SEED: u32 = 5;
 pub const STEP: u32 = 6;
 /// What gradients are multiplied by before anything else: 1 / number of micro-batches.
 pub const GRADIENT_SCALE: u32 = 7;
-/// Values; those from 8 on are free.
+/// Whether each image's beta follows its estimate: 0 while the estimator warms up, 1 after.
+pub const BETA_READY: u32 = 8;
+/// Values; those from 9 on are free.
 pub const LEN: u32 = 16;
 
 /// Adds the tensor to a plan.

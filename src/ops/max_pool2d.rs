@@ -4,7 +4,7 @@ use super::INDEX;
 use super::elementwise::{one_input, vectors};
 use super::pool::PoolWindow;
 use crate::cpu::pool::{PoolDims, max_pool2d, max_pool2d_d_input};
-use crate::plan::{Builder, Cost, Format, Io, Kernel, Mode, Op, Role, Saved, Shape, TensorId, flat_groups, round4};
+use crate::plan::{Builder, Cost, Format, Io, Kernel, Op, Role, Saved, Shape, TensorId, flat_groups, round4};
 use crate::{Result, kernel};
 
 /// Forward kernel.
@@ -36,7 +36,7 @@ impl Op for MaxPool2d {
         let x = one_input(label, "max_pool2d", inputs)?;
         let (shape, dims) = self.0.plan(b, label, "max_pool2d", x)?;
         let y = b.map(&format!("{label}.y"), shape);
-        let keep = b.mode() == Mode::Train && b.info(x).requires_grad;
+        let keep = b.wants_gradient(x);
         let name = format!("{label}.index");
         let index = if keep {
             b.tensor(&name, shape.with_c(round4(shape.c)), Format::FlatU32, Role::Transient, true)

@@ -1,10 +1,12 @@
 //! The operations: one file each, the only place that knows a kernel and its twin. [`KERNELS`] is the kernel table.
 
 pub mod activation;
+pub mod activation_census;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod bce_with_logits;
+pub mod bernoulli_kl;
 pub mod binary_conv2d;
 pub mod channel_shuffle;
 pub mod channel_sum;
@@ -15,10 +17,13 @@ pub mod dorefa_activation;
 pub mod dorefa_weight;
 mod elementwise;
 pub mod feature_l2;
+pub mod gated_copy;
 pub mod gather_heads;
+pub mod gaussian_latent;
 pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
+pub mod image_beta;
 pub mod l2_norm;
 pub mod linear;
 pub mod loss_sum;
@@ -29,6 +34,7 @@ pub mod nms;
 pub mod optimizer;
 pub mod pool;
 pub mod prelu;
+pub mod reconstruction_loss;
 pub mod relu;
 pub mod softmax;
 pub mod sparse_object_prior;
@@ -42,6 +48,8 @@ pub use variants::{Constants, Variants, variants};
 use crate::plan::{Builder, Common, Format, Kernel, Shape, TensorId};
 use crate::{Error, Result};
 
+/// `shaders/common/bernoulli.wgsl`
+pub const BERNOULLI: Common = Common { name: "bernoulli", source: include_str!("../../shaders/common/bernoulli.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
 pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
 /// `shaders/common/index.wgsl`
@@ -64,10 +72,12 @@ pub const RNG: Common = Common { name: "rng", source: include_str!("../../shader
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[
     activation::KERNELS,
+    activation_census::KERNELS,
     add::KERNELS,
     avg_pool2d::KERNELS,
     batch_norm2d::KERNELS,
     bce_with_logits::KERNELS,
+    bernoulli_kl::KERNELS,
     binary_conv2d::KERNELS,
     channel_shuffle::KERNELS,
     channel_sum::KERNELS,
@@ -76,9 +86,12 @@ pub static KERNELS: &[&[&Kernel]] = &[
     dorefa_activation::KERNELS,
     dorefa_weight::KERNELS,
     feature_l2::KERNELS,
+    gated_copy::KERNELS,
     gather_heads::KERNELS,
+    gaussian_latent::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
+    image_beta::KERNELS,
     l2_norm::KERNELS,
     loss_sum::KERNELS,
     match_priors::KERNELS,
@@ -87,6 +100,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     nms::KERNELS,
     optimizer::KERNELS,
     prelu::KERNELS,
+    reconstruction_loss::KERNELS,
     relu::KERNELS,
     softmax::KERNELS,
     sparse_object_prior::KERNELS,

@@ -58,7 +58,7 @@ pub static KERNELS: &[&Kernel] = &[&CE, &SELECTED, &FINISH, &D_CONF, &D_LOC];
 /// location loss = sum over positives of smooth L1 (transition at 1) / M, and confidence loss = sum over positives and
 /// hard negatives of cross-entropy / M, with M the positives of the whole batch; both 0 where M is 0. Hard negatives:
 /// in each image the min(`negative_ratio` * positives, P - 1) other priors of largest cross-entropy, ties to the lower
-/// index. The backward pass gives the gradients of the sum of both.
+/// index. A logit that is not finite makes the confidence loss infinite, wherever it stands. The backward pass gives the gradients of the sum of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MultiboxLoss {
     /// Negatives a positive; 3 in SSD.

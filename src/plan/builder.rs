@@ -1,10 +1,10 @@
 //! Makes a plan: tensors, steps, the tape for the backward pass, memory.
 
+mod scope;
 mod tape;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::memory::{Inside, plan_memory};
@@ -49,12 +49,6 @@ pub struct Slab {
     pub entries: Vec<(usize, u32, u32)>,
 }
 
-struct Applied {
-    op: Rc<dyn Op>,
-    io: Io,
-    saved: Saved,
-}
-
 /// Builds a [`Plan`].
 ///
 /// Batch tensors that would not fit a binding are cut along N into slices, the same for all tensors of the plan;
@@ -74,17 +68,13 @@ pub struct Builder {
     segments: Vec<String>,
     segment: usize,
     layers: Vec<LayerInfo>,
-    tape: Vec<Applied>,
-    grads: HashMap<TensorId, TensorId>,
+    scope: scope::Scope,
+    /// Parameters that an operation has been applied with: their layer owns them.
+    owned: HashSet<TensorId>,
     inside: Inside,
     closed: HashMap<String, Vec<Slab>>,
     oversized: Option<(String, u64)>,
-    deferred: Vec<Deferred>,
-    gate: Option<TensorId>,
 }
-
-/// Steps that an operation wants to add after the backward pass.
-type Deferred = Box<dyn FnOnce(&mut Builder) -> Result<()>>;
 
 impl Builder {
     fn new(name: &str, mode: Mode, limits: PlanLimits, batch: u32, per_slice: u32) -> Self {
@@ -103,13 +93,11 @@ impl Builder {
             segments: vec!["forward".to_string()],
             segment: 0,
             layers: Vec::new(),
-            tape: Vec::new(),
-            grads: HashMap::new(),
+            scope: scope::Scope::default(),
+            owned: HashSet::new(),
             inside: Inside::new(),
             closed: HashMap::new(),
             oversized: None,
-            deferred: Vec::new(),
-            gate: None,
         }
     }
 
@@ -253,13 +241,22 @@ impl Builder {
         self.tensors[t.0 as usize].data = Some(Arc::new(data));
         t
     }
+    /// A constant that follows the batch, every value the same (its padding 0).
+    pub fn batch_constant(&mut self, name: &str, shape: Shape, format: Format, value: f32) -> TensorId {
+        let t = self.tensor(name, shape, format, Role::Const, true);
+        let (pitch, c) = (if format == Format::Map { round4(shape.c) } else { shape.c }, shape.c);
+        let data = (0..format.elements(shape)).map(|i| if i % (pitch as u64) < c as u64 { value.to_bits() } else { 0 });
+        self.tensors[t.0 as usize].data = Some(Arc::new(data.collect()));
+        t
+    }
     /// Marks an input as one that wants a gradient (for tests and for reading gradients of images).
     pub fn want_grad(&mut self, t: TensorId) {
         self.tensors[t.0 as usize].requires_grad = true;
     }
 
     /// A learned parameter of a group. Its gradient (in training plans) starts every run of the `clear` steps at zero
-    /// and is accumulated.
+    /// and is accumulated. A network that is built twice in a plan has one set of parameters: the second call with the
+    /// same name, group, shape and format gives the first one's tensor.
     pub fn param(
         &mut self,
         group: &str,
@@ -269,6 +266,9 @@ impl Builder {
         layout: ParamLayout,
         init: Init,
     ) -> TensorId {
+        if let Some(t) = self.same_param(name, group, shape, format) {
+            return t;
+        }
         let t = self.tensor(name, shape, format, Role::Param, false);
         let train = self.mode == Mode::Train;
         self.tensors[t.0 as usize].requires_grad = train;
@@ -278,8 +278,20 @@ impl Builder {
         t
     }
 
-    /// Values that are saved with the weights but not learned, e.g. running statistics.
+    fn same_param(&self, name: &str, group: &str, shape: Shape, format: Format) -> Option<TensorId> {
+        let same = |p: &&ParamInfo| {
+            let info = self.info(p.tensor);
+            info.name == name && p.group == group && (info.shape, info.format) == (shape, format)
+        };
+        self.params.iter().find(same).map(|p| p.tensor)
+    }
+
+    /// Values that are saved with the weights but not learned, e.g. running statistics; shared by name as
+    /// [`Builder::param`] is.
     pub fn buffer_param(&mut self, name: &str, shape: Shape, layout: ParamLayout, init: Init) -> TensorId {
+        if let Some(t) = self.same_param(name, "", shape, Format::Map) {
+            return t;
+        }
         let t = self.tensor(name, shape, Format::Map, Role::State, false);
         self.param_of.insert(t, self.params.len());
         self.params.push(ParamInfo { tensor: t, grad: None, group: String::new(), layout, init, learned: false });

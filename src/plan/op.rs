@@ -42,6 +42,10 @@ pub struct LayerInfo {
     pub label: String,
     /// The operation.
     pub op: &'static str,
+    /// Its inputs and outputs in the operation's order: who makes what another one reads.
+    pub inputs: Vec<TensorId>,
+    /// See `inputs`.
+    pub outputs: Vec<TensorId>,
     /// Shape of its first input.
     pub input: Shape,
     /// Shape of its first output.
@@ -52,6 +56,8 @@ pub struct LayerInfo {
     pub binary_params: u64,
     /// Arithmetic of its forward pass for one batch.
     pub cost: Cost,
+    /// Whether it was applied in a scope of its own ([`Builder::scope`]): it is then no part of the plan's main network.
+    pub aside: bool,
 }
 
 /// An operation: checks shapes, adds forward steps, adds backward steps, counts cost.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::series::{number_or_null, numbers_or_null};
 use crate::Result;
 
@@ -25,6 +26,10 @@ pub enum Event {
     Step(Step),
     /// The detector was evaluated.
     Evaluated(Evaluated),
+    /// What each image's beta was, and how the complexity estimator did, over an epoch.
+    Complexity(Complexity),
+    /// The binary layers were looked at.
+    Diagnosed(Diagnosis),
     /// Weights and optimiser state are on disk.
     CheckpointSaved {
         /// The file.
@@ -124,6 +129,59 @@ pub struct Evaluated {
     pub seconds: f64,
 }
 
+/// Mean, standard deviation and range of some numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean.
+    #[serde(with = "number_or_null", default = "nan")]
+    pub mean: f64,
+    /// The standard deviation (of the numbers at hand, not an estimate for others).
+    #[serde(with = "number_or_null", default = "nan")]
+    pub deviation: f64,
+    /// The smallest.
+    #[serde(with = "number_or_null", default = "nan")]
+    pub low: f64,
+    /// The largest.
+    #[serde(with = "number_or_null", default = "nan")]
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of some numbers; `None` where there are none.
+    pub fn of(v: &[f64]) -> Option<Spread> {
+        let (first, n) = (*v.first()?, v.len() as f64);
+        let mean = v.iter().sum::<f64>() / n;
+        let deviation = (v.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let (low, high) = v.iter().fold((first, first), |(l, h), x| (l.min(*x), h.max(*x)));
+        Some(Spread { mean, deviation, low, high })
+    }
+}
+
+/// The complexity estimator over an epoch: over the steps that were looked at (all on a CPU, every tenth on a GPU).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Complexity {
+    /// Steps done.
+    pub step: u64,
+    /// Passes over the training set so far.
+    pub epoch: f64,
+    /// s of the images.
+    pub s: Spread,
+    /// Their beta.
+    pub beta: Spread,
+    /// Mean absolute difference between image and reconstruction, values from -1 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconstruction: Option<f64>,
+    /// Peak signal-to-noise ratio of the reconstructions in dB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psnr: Option<f64>,
+    /// Share of images and reconstructions that the discriminator tells apart, before its update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discriminator_accuracy: Option<f64>,
+    /// The estimator's losses by name, means.
+    #[serde(with = "numbers_or_null", default)]
+    pub losses: BTreeMap<String, f64>,
+}
+
 /// How training ended.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunFinished {
@@ -146,6 +204,8 @@ impl Event {
             Event::RunStarted(s) => s.resumed_at,
             Event::Step(s) => Some(s.step),
             Event::Evaluated(e) => Some(e.step),
+            Event::Complexity(c) => Some(c.step),
+            Event::Diagnosed(d) => Some(d.step),
             Event::CheckpointSaved { step, .. } => Some(*step),
             Event::Note { .. } | Event::Warning { .. } => None,
             Event::RunFinished(f) => Some(f.step),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::events::{Event, RunFinished, RunStarted};
+use super::diagnosis::Diagnosis;
+use super::events::{Complexity, Event, RunFinished, RunStarted};
 use super::jsonl::read_events;
 use super::series::Curve;
 use crate::Result;
@@ -33,12 +34,16 @@ pub struct RunLog {
     pub per_class: Vec<Curve>,
     /// What was evaluated, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
+    /// What the complexity estimator did, an entry an epoch.
+    pub complexity: Vec<Complexity>,
     /// Steps that were skipped.
     pub skipped: u64,
     /// Seconds spent in evaluation.
     pub evaluation_seconds: f64,
     /// Seconds of all finished sessions.
     pub seconds: f64,
+    /// Looks at the binary layers, in the order of their steps.
+    pub diagnoses: Vec<Diagnosis>,
     /// Warnings, in order, with how often each was given.
     pub warnings: Vec<(String, usize)>,
     /// Last step done.
@@ -61,6 +66,7 @@ impl RunLog {
         let mut classes: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
         let [mut rate, mut speed, mut wait, mut norm, mut map] = [const { BTreeMap::new() }; 5];
         let mut skipped = BTreeMap::new();
+        let mut diagnoses = BTreeMap::new();
         for event in events {
             match event {
                 Event::RunStarted(started) => {
@@ -89,6 +95,13 @@ impl RunLog {
                     log.metric = Some(e.metric);
                     log.evaluation_seconds += if e.seconds.is_finite() { e.seconds } else { 0.0 };
                 }
+                Event::Complexity(c) => {
+                    log.complexity.retain(|k| k.step < c.step);
+                    log.complexity.push(c);
+                }
+                Event::Diagnosed(d) => {
+                    diagnoses.insert(d.step, d);
+                }
                 Event::CheckpointSaved { .. } | Event::Note { .. } => {}
                 Event::Warning { message } => match log.warnings.iter_mut().find(|w| w.0 == message) {
                     Some(warning) => warning.1 += 1,
@@ -111,6 +124,7 @@ impl RunLog {
         log.wait_share = curve("waiting for data", wait);
         log.grad_norm = curve("gradient norm", norm);
         log.map = curve("mAP", map);
+        log.diagnoses = diagnoses.into_values().collect();
         log.skipped = skipped.values().filter(|s| **s).count() as u64;
         log
     }

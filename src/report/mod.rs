@@ -2,8 +2,10 @@
 //!
 //! Nothing here knows how a detector is trained or evaluated. [`events`] is the language in which training speaks;
 //! [`jsonl`], [`progress`] and [`tensorboard`] listen; [`log_reader`] turns a log back into curves; [`html`] makes one
-//! page of everything, with [`plot`] and [`draw`].
+//! page of everything, with [`plot`] and [`draw`]. [`diagnosis`] and [`advice`] are about binary layers in training.
 
+pub mod advice;
+pub mod diagnosis;
 pub mod draw;
 pub mod events;
 pub mod html;

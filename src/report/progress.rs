@@ -150,8 +150,9 @@ impl Listener for Progress {
                 let of = if worst.is_empty() { String::new() } else { format!("; lowest {}", worst.join(", ")) };
                 self.say(&format!("step {}: {} {:.4}{of} ({})", e.step, e.metric, e.map, duration(e.seconds)));
             }
+            Event::Diagnosed(d) => d.advice.iter().for_each(|a| self.say(&format!("advice: {a}"))),
             // A line for each would drown the rest.
-            Event::CheckpointSaved { .. } => {}
+            Event::CheckpointSaved { .. } | Event::Complexity(_) => {}
             Event::Note { message } => self.say(&format!("note: {message}")),
             Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::RunFinished(f) => {

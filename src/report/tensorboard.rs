@@ -7,7 +7,8 @@
 //! Event         1 wall_time (double)  2 step (varint)  3 file_version (string)  5 summary  7 session_log
 //! SessionLog    1 status (1 = START: forget later steps of earlier files)
 //! Summary       1 value (repeated)
-//! Value         1 tag (string)  2 simple_value (float)  4 image  8 tensor  9 metadata
+//! Value         1 tag (string)  2 simple_value (float)  4 image  5 histogram  8 tensor  9 metadata
+//! Histogram     1 min  2 max  3 num  4 sum  5 sum_squares (doubles)  6 bucket_limit  7 bucket (packed doubles)
 //! Image         1 height  2 width  3 colorspace (3 = RGB)  4 encoded_image_string (PNG)
 //! Metadata      1 plugin_data { 1 plugin_name }
 //! Tensor        1 dtype (7 = string)  2 shape { 2 dim { 1 size } }  8 string_val
@@ -20,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use image::{ImageFormat, RgbImage};
 
+use super::diagnosis::{BINS, Diagnosis, LayerDiagnosis, edge};
 use super::events::{Event, Listener};
 use crate::{Error, Result};
 
@@ -91,6 +93,46 @@ impl TensorBoard {
         self.summary(step, Message::default().message(1, value))
     }
 
+    /// Adds the latent weights of a layer at `step`.
+    fn histogram(&mut self, tag: &str, step: u64, d: &LayerDiagnosis) -> Result<()> {
+        let count = d.weights as f64;
+        // Readers take the largest value for the last limit.
+        let limits = (0..BINS).map(|i| if i + 1 < BINS { edge(i) * d.mean_abs } else { f64::MAX });
+        let packed = |values: &mut dyn Iterator<Item = f64>| values.flat_map(f64::to_le_bytes).collect::<Vec<u8>>();
+        let histogram = Message::default()
+            .double(1, d.lowest)
+            .double(2, d.highest)
+            .double(3, count)
+            .double(4, d.mean * count)
+            .double(5, d.norm * d.norm)
+            .bytes(6, &packed(&mut limits.into_iter()))
+            .bytes(7, &packed(&mut d.histogram.iter().map(|n| *n as f64)));
+        let value = Message::default().bytes(1, tag.as_bytes()).message(5, histogram);
+        self.summary(step, Message::default().message(1, value))
+    }
+
+    fn diagnosis(&mut self, d: &Diagnosis) -> Result<()> {
+        for l in &d.layers {
+            let values = [
+                ("flipped", Some(l.flipped)),
+                ("near_zero", Some(l.near_zero)),
+                ("inside", Some(l.inside)),
+                ("constant_inputs", Some(l.constant_inputs)),
+                ("dead_outputs", l.dead_outputs),
+                ("gradient", Some(l.gradient)),
+                ("gradient_to_weight", Some(l.gradient_ratio())),
+            ];
+            let values = values.into_iter().filter_map(|(n, v)| Some((format!("diagnose/{}/{n}", l.layer), v?)));
+            let values: Vec<(String, f64)> = values.collect();
+            self.scalars(d.step, values.iter().map(|(n, v)| (n.as_str(), *v)))?;
+            self.histogram(&format!("latent/{}", l.layer), d.step, l)?;
+        }
+        if !d.advice.is_empty() {
+            self.text("diagnose/advice", d.step, &d.advice.join("\n\n"))?;
+        }
+        Ok(())
+    }
+
     fn summary(&mut self, step: u64, summary: Message) -> Result<()> {
         self.write(&Message::default().double(1, now()).varint(2, step).message(5, summary))
     }
@@ -139,6 +181,25 @@ impl Listener for TensorBoard {
                 let all = classes.iter().map(|(k, v)| (k.as_str(), *v)).chain([("eval/mAP", e.map)]);
                 self.scalars(e.step, all)
             }
+            Event::Complexity(c) => {
+                let losses: Vec<(String, f64)> =
+                    c.losses.iter().map(|(k, v)| (format!("estimator/loss_{k}"), *v)).collect();
+                let fixed = [
+                    ("aic/s_mean", c.s.mean),
+                    ("aic/s_deviation", c.s.deviation),
+                    ("aic/beta_mean", c.beta.mean),
+                    ("aic/beta_low", c.beta.low),
+                    ("aic/beta_high", c.beta.high),
+                ];
+                let rest = [
+                    ("estimator/reconstruction", c.reconstruction),
+                    ("estimator/psnr", c.psnr),
+                    ("estimator/discriminator_accuracy", c.discriminator_accuracy),
+                ];
+                let rest = rest.into_iter().filter_map(|(k, v)| Some((k, v?)));
+                self.scalars(c.step, losses.iter().map(|(k, v)| (k.as_str(), *v)).chain(fixed).chain(rest))
+            }
+            Event::Diagnosed(d) => self.diagnosis(d),
             Event::Note { .. } | Event::Warning { .. } | Event::CheckpointSaved { .. } | Event::RunFinished(_) => {
                 Ok(())
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Executor, Role, Slab, TensorId};
+use crate::plan::{Executor, Slab, TensorId};
 use crate::weights::{FileTensor, WeightFile, collect, load};
 use crate::{Error, Result};
 
@@ -136,15 +136,7 @@ impl Checkpoint {
 
 /// State that is neither a parameter, nor in a slab's layout.
 fn other_state(e: &dyn Executor, moments: &[Moments]) -> Vec<TensorId> {
-    let plan = e.plan();
-    (0..plan.tensors.len() as u32)
-        .map(TensorId)
-        .filter(|t| {
-            let info = plan.info(*t);
-            info.role == Role::State
-                && !info.name.starts_with("slab.")
-                && !moments.iter().any(|(_, _, m)| m == t)
-                && !plan.params.iter().any(|p| p.tensor == *t)
-        })
-        .collect()
+    let mut all = super::feed::other_state(e.plan());
+    all.retain(|t| !moments.iter().any(|(_, _, m)| m == t));
+    all
 }

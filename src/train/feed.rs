@@ -3,25 +3,37 @@
 use super::{Targets, TrainNetwork};
 use crate::Result;
 use crate::ops::hyper;
-use crate::plan::Executor;
+use crate::plan::{Executor, Plan, Role, TensorId};
 
-/// Writes first weights from the seed, and first optimizer states.
-pub fn first_weights(e: &mut dyn Executor, net: &TrainNetwork, seed: u32) -> Result<()> {
+/// Writes first weights from the seed, and the first value of every other state.
+pub fn first_weights(e: &mut dyn Executor, seed: u32) -> Result<()> {
     for p in e.plan().params.clone() {
         let info = e.plan().info(p.tensor).clone();
         let first = p.initial(info.shape, seed);
         let arrays: Vec<&[f32]> = first.iter().map(|a| a.as_slice()).collect();
         e.write(p.tensor, &p.to_engine(&info, &arrays)?)?;
     }
-    for t in net.optimizer.moments.iter().chain([&net.optimizer.step]) {
-        let info = e.plan().info(*t);
+    for t in other_state(e.plan()) {
+        let info = e.plan().info(t);
         let data = match &info.data {
             Some(d) => d.to_vec(),
             None => vec![0; (info.bytes() / 4) as usize],
         };
-        e.write(*t, &data)?;
+        e.write(t, &data)?;
     }
     Ok(())
+}
+
+/// What a plan keeps between steps beside its parameters: optimizer moments, counters, moving averages.
+pub(super) fn other_state(plan: &Plan) -> Vec<TensorId> {
+    let is_param = |t: TensorId| plan.params.iter().any(|p| p.tensor == t);
+    (0..plan.tensors.len() as u32)
+        .map(TensorId)
+        .filter(|t| {
+            let info = plan.info(*t);
+            info.role == Role::State && !info.name.starts_with("slab.") && !is_param(*t)
+        })
+        .collect()
 }
 
 /// The scalars of a step.
@@ -43,6 +55,28 @@ pub struct Scalars {
     pub step: u32,
     /// What gradients are multiplied by.
     pub gradient_scale: f32,
+    /// Whether beta follows the complexity estimator yet.
+    pub beta_ready: bool,
+    /// Learning rate of the complexity estimator.
+    pub estimator_lr: f32,
+}
+
+impl Default for Scalars {
+    /// Those of a first step as the configuration's defaults have them, with all terms on.
+    fn default() -> Self {
+        Scalars {
+            lr: 1e-3,
+            ib_weight: 0.1,
+            sop_weight: 0.2,
+            clip_norm: 5.0,
+            noise: 0.001,
+            seed: 1,
+            step: 0,
+            gradient_scale: 1.0,
+            beta_ready: true,
+            estimator_lr: 2e-4,
+        }
+    }
 }
 
 impl Scalars {
@@ -56,6 +90,7 @@ impl Scalars {
             (hyper::CLIP_NORM, self.clip_norm),
             (hyper::NOISE, self.noise),
             (hyper::GRADIENT_SCALE, self.gradient_scale),
+            (hyper::BETA_READY, self.beta_ready as u32 as f32),
         ] {
             h[place as usize] = v.to_bits();
         }
@@ -75,6 +110,13 @@ pub fn feed(
 ) -> Result<()> {
     e.write(net.hyper, &scalars.words())?;
     e.write_f32(net.network.images, images)?;
+    if let Some(n) = &net.estimator {
+        let own = Scalars { lr: scalars.estimator_lr, clip_norm: 0.0, gradient_scale: 1.0, ..*scalars };
+        e.write(n.hyper, &own.words())?;
+        let one = n.preprocess.floats();
+        let small = images.chunks_exact(one).flat_map(|i| n.preprocess.in_small(i, n.complexity.image()));
+        e.write_f32(n.images, &small.collect::<Vec<f32>>())?;
+    }
     let loc: Vec<f32> = targets.iter().flat_map(|t| t.loc.iter().copied()).collect();
     let conf: Vec<u32> = targets.iter().flat_map(|t| t.conf.iter().map(|c| *c as u32)).collect();
     e.write_f32(net.loc_targets, &loc)?;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Checkpoint;
 use crate::config::RunConfig;
+use crate::report::jsonl::JsonLog;
 use crate::weights::write_atomically;
 use crate::{Error, Result};
 
@@ -132,18 +134,37 @@ impl RunFolder {
     }
 
     fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut out: Vec<PathBuf> =
-            [self.config(), self.checkpoint(), self.last(), self.best(), self.log(), self.report(), self.evaluation()]
-                .into_iter()
-                .flat_map(|p| [p.with_added_extension("new"), p])
-                .filter(|p| p.is_file())
-                .collect();
+        let own = [
+            self.config(),
+            self.checkpoint(),
+            self.last(),
+            self.best(),
+            self.estimator(),
+            self.reconstructions(),
+            self.log(),
+            self.report(),
+            self.evaluation(),
+        ];
+        let with_new = own.into_iter().flat_map(|p| [p.with_added_extension("new"), p]);
+        let mut out: Vec<PathBuf> = with_new.filter(|p| p.is_file()).collect();
         for entry in std::fs::read_dir(&self.0).map_err(|e| Error::io("read", &self.0, e))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
                 out.push(entry.path());
             }
         }
         Ok(out)
+    }
+
+    /// The log of a session: a new one, or the one that is there, cut after the last checkpoint's step.
+    pub fn open_log(&self, resume: bool) -> Result<JsonLog> {
+        if !resume || !self.log().is_file() {
+            return JsonLog::create(self.log());
+        }
+        let step = match self.checkpoint().is_file() {
+            true => Checkpoint::open(&self.checkpoint())?.0.step,
+            false => 0,
+        };
+        JsonLog::resume(self.log(), step)
     }
 
     /// The whole configuration.
@@ -169,6 +190,14 @@ impl RunFolder {
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
+    }
+    /// The complexity estimator's weights after the last step, where one is trained.
+    pub fn estimator(&self) -> PathBuf {
+        self.0.join("estimator.safetensors")
+    }
+    /// Training images and their reconstructions, where a complexity estimator is trained.
+    pub fn reconstructions(&self) -> PathBuf {
+        self.0.join("reconstructions.png")
     }
     /// The last evaluation as JSON.
     pub fn evaluation(&self) -> PathBuf {

@@ -2,6 +2,9 @@
 
 mod budget;
 mod checkpoint;
+mod complexity;
+mod diagnose;
+mod estimator;
 mod feed;
 mod folder;
 mod network;
@@ -12,6 +15,7 @@ mod targets;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use estimator::{EstimatorNetwork, ImageBetas, Learner};
 pub use feed::{Scalars, feed, first_weights};
 pub use folder::{FolderLock, RunFolder};
 pub use network::{TrainNetwork, training_plan};

@@ -4,23 +4,29 @@
 //! L = L_conf + L_loc + w_IB * R + w_SOP * L_SOP        (docs/method.md, section 2)
 //! ```
 //! Segments: `clear` (gradients to zero), `forward`, `backward`, `update` (norm, clipping, gate, optimizer, running
-//! statistics). A step runs all four in this order; with micro-batches `forward` and `backward` run several times.
+//! statistics), and `estimator` where one is trained ([`super::estimator`]). A step runs all in this order; with
+//! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part. The segment
+//! `diagnose` counts the inputs of binary layers, among the steps of `forward`; only steps that are looked at run it.
 
-use crate::config::{Beta, Binarization, InformationBottleneck, OptimizerName, Prior, RunConfig};
+use super::estimator::{EstimatorNetwork, ImageBetas, Inputs, image_betas, train_estimator};
+use crate::Result;
+use crate::config::{InformationBottleneck, OptimizerName, Prior, RunConfig};
 use crate::models::{DETECTOR, Detector, Network};
+use crate::ops::bernoulli_kl::BernoulliKl;
 use crate::ops::feature_l2::FeatureL2;
 use crate::ops::gaussian_location::GaussianLocation;
 use crate::ops::gradient_norm::{GradientNorm, add_gradient_norm};
 use crate::ops::hyper;
 use crate::ops::multibox_loss::MultiboxLoss;
 use crate::ops::optimizer::{Optimizer, OptimizerTensors, add_optimizer};
-use crate::ops::sparse_object_prior::SparseObjectPrior;
+use crate::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
 use crate::plan::{Builder, Format, Mode, Plan, PlanLimits, Shape, Slab, TensorId};
-use crate::{Error, Result};
 
 /// The tensors of a training plan that the trainer writes and reads.
 #[derive(Debug, Clone)]
 pub struct TrainNetwork {
+    /// Images of a forward and backward pass.
+    pub images: u32,
     /// The detector's own tensors.
     pub network: Network,
     /// Regression targets (N, 1, priors, 4).
@@ -39,6 +45,29 @@ pub struct TrainNetwork {
     pub optimizer: OptimizerTensors,
     /// The slabs that its moments follow.
     pub slabs: Vec<Slab>,
+    /// Each image's beta, where it is not fixed.
+    pub betas: Option<ImageBetas>,
+    /// The complexity estimator, where one is trained.
+    pub estimator: Option<EstimatorNetwork>,
+}
+
+impl TrainNetwork {
+    /// The segments of a forward and backward pass, in front of which `clear` has run; with `update`, those that end a
+    /// step, too.
+    pub fn segments(&self, update: bool) -> &'static [&'static str] {
+        match (update, self.estimator.is_some()) {
+            (false, _) => &["forward", "backward"],
+            (true, false) => &["forward", "backward", "update"],
+            (true, true) => &["forward", "backward", "update", "estimator"],
+        }
+    }
+
+    /// All optimizers: what they keep, and the slabs that their moments follow.
+    pub fn optimizers(&self) -> Vec<(&OptimizerTensors, &[Slab])> {
+        let estimator = self.estimator.iter().flat_map(|e| &e.learners);
+        let estimator = estimator.map(|l| (&l.optimizer, l.slabs.as_slice()));
+        std::iter::once((&self.optimizer, self.slabs.as_slice())).chain(estimator).collect()
+    }
 }
 
 /// Builds the training plan for `images` at a time.
@@ -49,7 +78,6 @@ pub fn training_plan(
     images: u32,
 ) -> Result<(Plan, TrainNetwork)> {
     let name = format!("training {}", detector.name());
-    not_yet(config)?;
     Builder::build(&name, Mode::Train, limits, images, |b| {
         let p = detector.priors.len() as u32;
         let n = b.batch();
@@ -59,6 +87,8 @@ pub fn training_plan(
 
         let network = detector.network(b)?;
         let mut losses = Vec::new();
+        let inputs = Inputs::add(b, detector, config, &network)?;
+        let betas = image_betas(b, config, inputs.as_ref(), hyper)?;
 
         let location = b.apply1(GaussianLocation { hyper }, "location", &[network.locations, conf_targets])?;
         let multibox =
@@ -67,15 +97,19 @@ pub fn training_plan(
         losses.push(("conf", multibox[1]));
         let method = config.model.method;
         if method.information_bottleneck != InformationBottleneck::None {
-            let op = FeatureL2 { scale: Some((hyper, hyper::IB_WEIGHT)) };
-            losses.push(("ib", b.apply1(op, "information_bottleneck", &network.sources)?));
+            let form = method.information_bottleneck;
+            losses.push(("ib", information_bottleneck(b, form, &network, betas.as_ref(), hyper)?));
         }
         let mut counts = None;
-        if method.prior == Prior::Sop {
+        if method.prior != Prior::None {
             let priors = detector.priors.iter().flatten().map(|v| v.to_bits()).collect();
             let priors = b.constant("priors", Shape::new(1, 1, p, 4), Format::Flat, priors);
             let c = b.input("box_counts", Shape::new(n, 1, 1, detector.logits() - 1), Format::FlatU32, true);
-            let op = SparseObjectPrior { scale: Some((hyper, hyper::SOP_WEIGHT)), ..Default::default() };
+            let op = SparseObjectPrior {
+                scale: Some((hyper, hyper::SOP_WEIGHT)),
+                class_aware: class_aware(method.prior),
+                ..Default::default()
+            };
             let out = b.apply(op, "sparse_object_prior", &[location, network.logits, priors, c])?;
             losses.push(("sop", out[0]));
             counts = Some(c);
@@ -95,24 +129,60 @@ pub fn training_plan(
         let slabs = b.close_group(DETECTOR);
         b.add_deferred()?;
 
+        let estimator = inputs.map(|i| train_estimator(b, config, &i)).transpose()?;
+
         b.segment("clear");
         b.clear_gradients(DETECTOR);
         for (_, t) in &losses {
             b.keep(*t);
         }
-        Ok(TrainNetwork { network, loc_targets, conf_targets, counts, hyper, losses, norm, optimizer, slabs })
+        Ok(TrainNetwork {
+            images,
+            network,
+            loc_targets,
+            conf_targets,
+            counts,
+            hyper,
+            losses,
+            norm,
+            optimizer,
+            slabs,
+            betas,
+            estimator,
+        })
     })
 }
 
-/// Parts that can be configured but are not built yet.
-fn not_yet(config: &RunConfig) -> Result<()> {
-    let m = config.model.method;
-    let what = match (m.binarization, m.information_bottleneck, m.prior, m.beta) {
-        (Binarization::Xnor, ..) => "binarization xnor",
-        (_, InformationBottleneck::PreNorm | InformationBottleneck::Bernoulli, ..) => "this information bottleneck",
-        (_, _, Prior::CSop | Prior::CSopImage | Prior::CSopExcess, _) => "the class-aware prior",
-        (.., beta) if beta != Beta::Fixed => "a beta for each image",
-        _ => return Ok(()),
+/// What makes an object prior class-aware.
+fn class_aware(prior: Prior) -> Option<ClassAware> {
+    let kind = match prior {
+        Prior::None | Prior::Sop => return None,
+        Prior::CSop => ClassAwareKind::Average,
+        Prior::CSopImage => ClassAwareKind::Image,
+        Prior::CSopExcess => ClassAwareKind::Excess,
     };
-    Err(Error::config("model.method", format!("asks for {what}, which is not built yet"), "Choose another method."))
+    Some(ClassAware::new(kind))
+}
+
+/// The information-bottleneck term of the high-level maps (docs/method.md, section 2.3), weighted by each image's 1 / beta
+/// where there is one.
+fn information_bottleneck(
+    b: &mut Builder,
+    form: InformationBottleneck,
+    network: &Network,
+    betas: Option<&ImageBetas>,
+    hyper: TensorId,
+) -> Result<TensorId> {
+    let (label, scale) = ("information_bottleneck", Some((hyper, hyper::IB_WEIGHT)));
+    let maps = |maps: &[TensorId]| maps.iter().copied().chain(betas.map(|i| i.weight)).collect::<Vec<_>>();
+    match form {
+        InformationBottleneck::Bernoulli => {
+            let bounded = network.signed.iter().map(|signed| !signed).collect();
+            b.apply1(BernoulliKl { scale, bounded }, label, &maps(&network.sources))
+        }
+        InformationBottleneck::PreNorm => b.apply1(FeatureL2 { scale }, label, &maps(&network.pre_norm)),
+        InformationBottleneck::MeanSquare | InformationBottleneck::None => {
+            b.apply1(FeatureL2 { scale }, label, &maps(&network.sources))
+        }
+    }
 }

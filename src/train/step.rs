@@ -8,6 +8,7 @@ use super::feed::{Scalars, feed};
 use super::targets::Targets;
 use super::trainer::{State, Trainer};
 use crate::data::Batch;
+use crate::ops::activation_census;
 use crate::report::events::{Event, Step};
 use crate::{Error, Result};
 
@@ -44,13 +45,14 @@ impl Watch {
 
 impl Trainer {
     /// One optimizer step on a batch. With `watched` the loss terms come back, unweighted, each the mean over the
-    /// micro-batches.
+    /// micro-batches. With `looked` the last micro-batch's maps are counted, for [`super::diagnose`].
     pub(super) fn step(
         &mut self,
         batch: &Batch<Targets>,
         step: u64,
         table: &Timetable,
         watched: bool,
+        looked: bool,
     ) -> Result<Vec<f32>> {
         let t = &self.job.config.train;
         let images = self.executor.plan().batch as usize;
@@ -58,13 +60,20 @@ impl Trainer {
         let extra = table.extra(step);
         let mut scalars = Scalars {
             lr: table.lr(step) as f32,
-            ib_weight: if extra { t.ib_weight } else { 0.0 },
+            // With a beta for each image the term itself is divided by it.
+            ib_weight: match (extra, self.net.betas.is_some()) {
+                (false, _) => 0.0,
+                (true, false) => t.ib_weight,
+                (true, true) => 1.0,
+            },
             sop_weight: if extra { t.sop_weight } else { 0.0 },
             clip_norm: t.clip_norm,
             noise: t.location_noise,
             seed: t.seed,
             step: 0,
             gradient_scale: 1.0 / parts as f32,
+            beta_ready: step >= self.warm_up(table.steps),
+            estimator_lr: self.job.config.aic.lr as f32,
         };
         let one = self.detector.preprocess.floats();
         let mut losses = vec![0.0; self.net.losses.len()];
@@ -77,7 +86,11 @@ impl Trainer {
                 self.executor.run(&["clear"])?;
             }
             let last = part + 1 == parts;
-            self.executor.run(if last { &["forward", "backward", "update"] } else { &["forward", "backward"] })?;
+            let mut segments = self.net.segments(last).to_vec();
+            if last && looked {
+                segments.push(activation_census::SEGMENT);
+            }
+            self.executor.run(&segments)?;
             if watched {
                 for (sum, (_, tensor)) in losses.iter_mut().zip(&self.net.losses) {
                     *sum += self.executor.read_f32(*tensor)?[0] / parts as f32;
@@ -102,7 +115,8 @@ impl Trainer {
         let mut losses = BTreeMap::new();
         for ((name, _), v) in self.net.losses.iter().zip(terms) {
             let weight = match *name {
-                "ib" => extra * t.ib_weight,
+                "ib" if self.net.betas.is_none() => extra * t.ib_weight,
+                "ib" => extra,
                 "sop" => extra * t.sop_weight,
                 _ => 1.0,
             };

@@ -1,11 +1,10 @@
 //! The report of a run, from its log and its last evaluation.
 
-use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::{METRIC, Outcome, RunFolder};
 use crate::Result;
-use crate::data::{Dataset, ImageRecord, ImageSource, image_file, scenes};
+use crate::data::{Dataset, ImageRecord, pixels};
 use crate::detect::boxes::iou;
 use crate::detect::{BBox, Detection};
 use crate::eval::{EvalOptions, Evaluation, bootstrap, candidates};
@@ -29,10 +28,17 @@ pub fn write_report(folder: &RunFolder, o: &Outcome, train: &Dataset, test: Opti
     report
         .model
         .push(("memory of a step".into(), format!("{memory:.1} MiB in {} buffers", o.plan.memory.blocks.len())));
-    let params: u64 = o.plan.layers.iter().map(|l| l.params).sum();
-    let binary: u64 = o.plan.layers.iter().map(|l| l.binary_params).sum();
+    let params: u64 = o.plan.layers.iter().filter(|l| !l.aside).map(|l| l.params).sum();
+    let binary: u64 = o.plan.layers.iter().filter(|l| !l.aside).map(|l| l.binary_params).sum();
     let packed = (4 * (params - binary) + binary.div_ceil(8)) as f64 / (1 << 20) as f64;
     report.model.push(("packed weights".into(), format!("{packed:.2} MiB (bits, and f32 for the rest)")));
+    if let (Some(test), Some((map, step))) = (test, o.best) {
+        let what = format!(
+            "mAP {map:.3}, at step {step}: chosen on {} itself, so no unbiased figure; the last step's was not chosen",
+            test.split
+        );
+        report.model.push(("best.safetensors".into(), what));
+    }
     if let (Some(test), Some((e, found))) = (test, &o.evaluation) {
         report.data.push(split(test, &test.notes));
         results(&mut report, e);
@@ -46,6 +52,7 @@ pub fn write_report(folder: &RunFolder, o: &Outcome, train: &Dataset, test: Opti
         pictures(&mut report, test, found);
         write_atomically(&folder.evaluation(), format!("{}\n", e.to_json()).as_bytes())?;
     }
+    report.reconstructions = image::open(folder.reconstructions()).ok().map(|i| i.to_rgb8());
     report.command = Some(format!("autobidet train --config {} --out RUN", folder.config().display()));
     report.write(folder.report())
 }
@@ -113,7 +120,7 @@ fn pictures(report: &mut RunReport, test: &Dataset, found: &[Vec<Detection>]) {
 fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>) -> Option<Example> {
     let record = &test.images[index];
     // A picture that cannot be read has been counted among the notes; the report does without it.
-    let image = pixels(record)?;
+    let image = pixels(record).ok()?;
     let longest = image.width().max(image.height());
     let factor = (PICTURE as f32 / longest as f32).min(1.0);
     let size = [image.width(), image.height()].map(|v| ((v as f32 * factor).round() as u32).max(1));
@@ -135,14 +142,4 @@ fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>
         detections: found.iter().filter(|d| d.score >= SHOWN).map(|d| label(d.class, &d.bbox, Some(d.score))).collect(),
         score,
     })
-}
-
-fn pixels(record: &ImageRecord) -> Option<RgbImage> {
-    match &record.source {
-        ImageSource::File(path) => image_file::read(path, Some((record.width, record.height))).ok().map(|d| d.image),
-        ImageSource::Scene { seed, index } => {
-            let spec = scenes::SceneSpec { seed: *seed, width: record.width, height: record.height };
-            Some(scenes::draw(&spec, *index).0)
-        }
-    }
 }

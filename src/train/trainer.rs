@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::budget::EVALUATIONS;
 use super::checkpoint::{Checkpoint, Moments, VERSION};
+use super::complexity::ComplexityWatch;
+use super::diagnose::{Looks, Moment};
 use super::feed::first_weights;
 use super::network::{TrainNetwork, training_plan};
 use super::step::Watch;
@@ -18,11 +21,12 @@ use crate::detect::decode::DecodeOptions;
 use crate::detect::matching::Matcher;
 use crate::device::Device;
 use crate::eval::{EvalOptions, Evaluation, candidates, evaluate};
-use crate::models::Detector;
+use crate::models::complexity::is_estimator;
+use crate::models::{DETECTOR, Detector};
 use crate::plan::{Executor, Plan};
 use crate::predict::{Predictor, VARIANCES};
 use crate::report::events::{Evaluated, Event, Listener, RunFinished, RunStarted};
-use crate::weights::{WeightFile, collect, load_vgg16};
+use crate::weights::{FileTensor, WeightFile, collect, load_vgg16};
 use crate::{Error, Result};
 
 /// What training needs beside the configuration.
@@ -78,6 +82,8 @@ pub(super) struct Trainer {
     pub(super) predictor: Option<Predictor>,
     /// Learned parameters in the order of their gradients' norms.
     pub(super) names: Vec<String>,
+    /// What is seen of the complexity estimator.
+    pub(super) complexity: ComplexityWatch,
     /// Notes to be told when the run has begun.
     pub(super) later: Vec<String>,
     /// Kinds of notes that were told, with their split: each is told once.
@@ -104,38 +110,52 @@ pub fn train(mut job: Job) -> Result<Outcome> {
             "Train a new model on it.",
         ));
     }
+    if job.config.model.category_ids.is_empty() {
+        job.config.model.category_ids = job.train.category_ids.clone();
+    }
+    job.config.model.priors = job.config.model.prior_set().to_string();
     let detector = Detector::new(&job.config.model)?;
     let t = &job.config.train;
     let images = if t.micro_batch == 0 { t.batch } else { t.micro_batch };
     let (plan, net) = training_plan(&detector, &job.config, job.device.limits(), images)?;
     let moments = moments(&plan, &net);
-    let names = plan.params.iter().filter(|p| p.learned).map(|p| plan.info(p.tensor).name.clone()).collect();
+    let names = plan
+        .params
+        .iter()
+        .filter(|p| p.learned && p.group == DETECTOR)
+        .map(|p| plan.info(p.tensor).name.clone())
+        .collect();
     let executor = job.device.executor(Arc::new(plan))?;
     let predictor = match &job.test {
         Some(_) => Some(Predictor::new(detector.clone(), &job.device, images.min(8) as usize)?),
         None => None,
     };
     let matcher = Arc::new(Matcher::new(&detector.priors, 0.5, VARIANCES));
-    let (later, told) = (Vec::new(), BTreeSet::new());
-    Trainer { job, detector, executor, net, moments, matcher, predictor, names, later, told }.run()
+    let (later, told, complexity) = (Vec::new(), BTreeSet::new(), ComplexityWatch::default());
+    Trainer { job, detector, executor, net, moments, matcher, predictor, names, complexity, later, told }.run()
 }
 
-/// The optimizer's moments with the slabs whose layout they have.
+/// The optimizers' moments with the slabs whose layout they have.
 fn moments(plan: &Plan, net: &TrainNetwork) -> Vec<Moments> {
-    let kinds: &[&'static str] = match net.optimizer.moments.first().map(|t| plan.info(*t).name.as_str()) {
-        Some(n) if n.starts_with("adam.") => &["adam.m", "adam.v"],
-        _ => &["sgd.momentum"],
-    };
     let mut out = Vec::new();
-    for t in &net.optimizer.moments {
-        let name = &plan.info(*t).name;
-        let kind = kinds.iter().find(|k| name.starts_with(**k));
-        let slab = net.slabs.iter().enumerate().find(|(k, _)| name.ends_with(&format!(".{k}")));
-        if let (Some(kind), Some((_, slab))) = (kind, slab) {
-            out.push((*kind, slab.clone(), *t));
+    for (optimizer, slabs) in net.optimizers() {
+        for t in &optimizer.moments {
+            let name = &plan.info(*t).name;
+            let kind = ["adam.m", "adam.v", "sgd.momentum"].into_iter().find(|k| name.starts_with(&format!("{k}.")));
+            let slab = slabs.iter().enumerate().find(|(k, _)| name.ends_with(&format!(".{k}")));
+            if let (Some(kind), Some((_, slab))) = (kind, slab) {
+                out.push((kind, slab.clone(), *t));
+            }
         }
     }
     out
+}
+
+type Weights = BTreeMap<String, FileTensor>;
+
+/// The detector's tensors and the complexity estimator's: what detects must not need what was only there to train.
+pub(super) fn detector_and_estimator(all: Weights) -> (Weights, Weights) {
+    all.into_iter().partition(|(name, _)| !is_estimator(name))
 }
 
 /// Where a session stands.
@@ -196,13 +216,15 @@ impl Trainer {
 
         let t = &self.job.config.train;
         let or = |n: u64, default: u64| if n == 0 { default } else { n };
-        let eval_every = or(t.eval_every, state.steps.div_ceil(10).max(1));
+        let eval_every = or(t.eval_every, state.steps.div_ceil(EVALUATIONS).max(1));
         let save_every = or(t.checkpoint_every, eval_every);
         let per_epoch = self.steps_per_epoch();
         let pause = self.job.pause_after.map(|e| ((e * per_epoch as f64).round() as u64).max(1));
         let hardware = self.job.device.is_hardware();
         let mut evaluation = None;
         let mut watch = Watch::new(state.step);
+        let every = t.diagnose_every;
+        let mut looks = Looks::begin(self.executor.as_mut(), every, state.step, state.steps, per_epoch)?;
         let mut unmatched = 0;
         let stopped = loop {
             let end = state.step >= state.steps;
@@ -237,10 +259,19 @@ impl Trainer {
             let batch = batch?;
             unmatched += batch.targets.iter().map(|t| t.skipped).sum::<usize>();
             let watched = watch.due(state.step + 1, state.steps, hardware);
-            let terms = self.step(&batch, state.step, &table, watched)?;
+            let looked = looks.due(state.step + 1, state.steps);
+            let terms = self.step(&batch, state.step, &table, watched, looked)?;
             state.step += 1;
             if watched {
+                self.complexity.look(self.executor.as_mut(), &self.net)?;
                 self.after_step(&mut state, &mut watch, &table, &terms, loader.wait_share())?;
+            }
+            if state.step.is_multiple_of(per_epoch) || state.step == state.steps {
+                self.tell_complexity(state.step, state.steps)?;
+            }
+            if looked {
+                self.look(&mut looks, &state)?;
+                watch.forget_time(state.step);
             }
             if state.step.is_multiple_of(per_epoch) {
                 // Every image was seen once: nothing new is met later, but for the few that an epoch leaves out.
@@ -282,7 +313,7 @@ impl Trainer {
             config: serde_json::to_value(&self.job.config).unwrap_or_default(),
             device: self.executor.device_name(),
             model: self.detector.name(),
-            parameters: self.executor.plan().layers.iter().map(|l| l.params).sum(),
+            parameters: self.executor.plan().layers.iter().filter(|l| !l.aside).map(|l| l.params).sum(),
             float_macs,
             binary_macs,
             classes: self.detector.config.classes.clone(),
@@ -292,7 +323,8 @@ impl Trainer {
             resumed_at,
             version: env!("CARGO_PKG_VERSION").to_string(),
         }))?;
-        for message in std::mem::take(&mut self.later) {
+        let recipe = self.job.config.recipe().filter(|_| resumed_at.is_none());
+        for message in recipe.into_iter().chain(std::mem::take(&mut self.later)) {
             self.tell(Event::Note { message })?;
         }
         for set in [Some(self.job.train.clone()), self.job.test.clone()].into_iter().flatten() {
@@ -320,6 +352,10 @@ impl Trainer {
             (now.train.steps, now.train.epochs, now.train.minutes);
         (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
         (before.data.path, before.train.checkpoint_every) = (now.data.path.clone(), now.train.checkpoint_every);
+        if now.train.minutes > 0.0 {
+            before.train.eval_every = now.train.eval_every;
+        }
+        before.train.diagnose_every = now.train.diagnose_every;
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
@@ -344,7 +380,8 @@ impl Trainer {
 
     fn cost(&self) -> (u64, u64) {
         let plan = self.executor.plan();
-        let sum = |f: fn(&crate::plan::Cost) -> u64| plan.layers.iter().map(|l| f(&l.cost)).sum::<u64>();
+        let sum =
+            |f: fn(&crate::plan::Cost) -> u64| plan.layers.iter().filter(|l| !l.aside).map(|l| f(&l.cost)).sum::<u64>();
         (sum(|c| c.macs) / plan.batch as u64, sum(|c| c.binary_macs) / plan.batch as u64)
     }
 
@@ -354,12 +391,18 @@ impl Trainer {
 
     /// First weights from the seed, then the backbone's where one is given.
     pub(super) fn first_weights(&mut self) -> Result<()> {
-        first_weights(self.executor.as_mut(), &self.net, self.job.config.train.seed)?;
+        first_weights(self.executor.as_mut(), self.job.config.train.seed)?;
         let backbone = self.job.config.model.backbone.clone();
         if !backbone.is_empty() {
             let file = WeightFile::read(backbone.as_ref())?;
-            let n = load_vgg16(self.executor.as_mut(), &file)?;
-            let message = format!("{n} tensors of the backbone were taken from {backbone}");
+            let taken = load_vgg16(self.executor.as_mut(), &file)?;
+            let rest = match taken.iter().any(|n| n.starts_with("features.33.")) {
+                true => "fc6 and fc7 too",
+                false => "fc6 and fc7 start from the seed",
+            };
+            let (n, all) = (taken.len(), file.tensors.len());
+            let names = [taken.first(), taken.last()].map(|n| n.map_or("", |n| n.as_str())).join(" to ");
+            let message = format!("backbone: {n} of the {all} tensors of {backbone} were taken, {names}; {rest}");
             if !self.later.contains(&message) {
                 self.later.push(message);
             }
@@ -385,7 +428,7 @@ impl Trainer {
     fn evaluate(&mut self, state: &mut State) -> Result<Option<(Evaluation, Vec<Vec<Detection>>)>> {
         let (Some(p), Some(test)) = (&mut self.predictor, &self.job.test) else { return Ok(None) };
         let clock = Instant::now();
-        let weights = collect(self.executor.as_mut())?;
+        let (weights, _) = detector_and_estimator(collect(self.executor.as_mut())?);
         p.set(weights.clone())?;
         let (stop, threads) = (self.job.stop.clone(), self.job.config.data.threads);
         let found = p.dataset(test, &DecodeOptions::default(), threads, |_, _| {
@@ -416,8 +459,22 @@ impl Trainer {
         Ok(Some((evaluation, found.detections)))
     }
 
+    /// Looks at the binary layers and tells what was found.
+    fn look(&mut self, looks: &mut Looks, state: &State) -> Result<()> {
+        let t = &self.job.config.train;
+        let at = Moment {
+            step: state.step,
+            of: state.steps,
+            per_epoch: self.steps_per_epoch(),
+            squares: self.net.norm.squares,
+            gradient_scale: self.executor.plan().batch as f64 / t.batch as f64,
+        };
+        let found = looks.look(self.executor.as_mut(), &at)?;
+        self.tell(Event::Diagnosed(found))
+    }
+
     /// A file of weights alone. Its metadata holds nothing that differs between equal runs: no time, no path.
-    fn weight_file(&self, tensors: BTreeMap<String, crate::weights::FileTensor>, step: u64) -> WeightFile {
+    fn weight_file(&self, tensors: Weights, step: u64) -> WeightFile {
         let model = ModelConfig { backbone: String::new(), ..self.job.config.model.clone() };
         let metadata = serde_json::json!({ "step": step, "model": model }).to_string();
         WeightFile { tensors, metadata, ..Default::default() }
@@ -439,8 +496,12 @@ impl Trainer {
         };
         let path = self.job.folder.checkpoint();
         c.save(&path, self.executor.as_mut(), &self.moments)?;
-        let weights = collect(self.executor.as_mut())?;
+        let (weights, estimator) = detector_and_estimator(collect(self.executor.as_mut())?);
         self.weight_file(weights, state.step).write(&self.job.folder.last())?;
+        if !estimator.is_empty() {
+            self.weight_file(estimator, state.step).write(&self.job.folder.estimator())?;
+            self.save_reconstructions()?;
+        }
         self.tell(Event::CheckpointSaved { path, step: state.step })
     }
 

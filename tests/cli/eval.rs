@@ -103,3 +103,42 @@ fn detections_from_files() {
     );
     assert_eq!(call(&["eval"]).code, Some(2));
 }
+
+#[test]
+fn priors_are_counted_and_runs_compared() {
+    let run = arg(trained());
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&works(args).out).unwrap() };
+    let e = json(&["eval", "--weights", run, "--counts", "--tau", "0.2", "--json", "--device", "cpu"]);
+    let counts = e["prior_counts"].as_array().unwrap();
+    let taus: Vec<f64> = counts.iter().map(|c| c["tau"].as_f64().unwrap()).collect();
+    assert_eq!(taus, [0.01, 0.03, 0.05, 0.2]);
+    let number = |c: &Value, key: &str| c[key].as_u64().unwrap();
+    for c in counts {
+        // Labels do not depend on the detector; every prior of the three images is counted once.
+        assert_eq!(number(c, "tp") + number(c, "fn"), number(&counts[0], "tp") + number(&counts[0], "fn"));
+        assert_eq!(["tp", "fp", "tn", "fn"].map(|k| number(c, k)).iter().sum::<u64>(), 3 * number(c, "priors"));
+        let of_classes: u64 = c["per_class"].as_object().unwrap().values().map(|v| number(v, "fp")).sum();
+        assert_eq!(of_classes, number(c, "fp"));
+        assert_eq!(c["tenths"]["fp"].as_f64().unwrap(), number(c, "fp") as f64 / 10.0);
+    }
+    assert!(
+        number(&counts[0], "tp") + number(&counts[0], "fn") > 0 && number(&counts[0], "fp") >= number(&counts[3], "fp")
+    );
+    assert!(e["sparsity"]["detections_per_object"].is_number());
+    // All else is as without.
+    assert_eq!(e["map"], json(&["eval", "--weights", run, "--json", "--device", "cpu"])["map"]);
+    let table = works(&["eval", "--weights", run, "--counts", "--device", "cpu"]).out;
+    assert!(table.contains("divided by ten") && table.contains("precision %"), "{table}");
+    fails(&["eval", "--weights", run, "--counts", "--tau", "2", "--device", "cpu"], 2, &["--tau: is 2"]);
+
+    let last = trained().join("last.safetensors");
+    let c = json(&["compare", run, arg(&last), "--json", "--resamples", "50", "--device", "cpu"]);
+    assert_eq!((&c["difference"]["map"], &c["difference"]["paired"]["above"]), (&json!(0.0), &json!(0.5)));
+    let at = &c["fp_at_equal_recall"]["b_at_recall_of_a"][0];
+    assert!(at["other"]["fp"].as_u64() <= at["fp"].as_u64() && at["other"]["fp"].is_u64(), "{c}");
+    assert_eq!(c["a"]["prior_counts"][0]["fp"], counts[0]["fp"]);
+    let table = works(&["compare", run, arg(&last), "--resamples", "50", "--device", "cpu"]).out;
+    assert!(table.contains("B is above A in 50.0 %") && table.contains("at equal recall"), "{table}");
+    fails(&["compare", arg(&last), run, "--device", "cpu"], 2, &["--data: is missing"]);
+    fails(&["compare", run, "nowhere", "--device", "cpu"], 1, &["nowhere"]);
+}

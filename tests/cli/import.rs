@@ -10,8 +10,8 @@ use autobidet::weights::{FileTensor, WeightFile};
 use serde_json::Value;
 
 use super::{arg, call, fails, scenes, trained, works};
-use crate::weights::shared;
-use crate::weights::torch_file::{Array, legacy, records, state_dict, with_keys, zip, zipped};
+use crate::foreign::shared;
+use crate::foreign::torch_file::{Array, legacy, records, state_dict, with_keys, zip, zipped};
 
 /// All arrays of a BiDet-SSD300 of a 64th of the channels with first values, under the names of official checkpoints.
 fn bidet(classes: usize) -> Vec<Array> {
@@ -126,6 +126,8 @@ fn classes_are_told_or_found() {
     };
     let coco = import(80, &[]);
     assert_eq!((coco["classes"][79].as_str(), coco["priors"].as_str()), (Some("toothbrush"), Some("coco")));
+    assert_eq!((&coco["category_ids"][0], &coco["category_ids"][79]), (&1.into(), &90.into()));
+    assert_eq!(labels::coco_ids().len(), labels::COCO.len());
     let two = import(2, &[]);
     assert_eq!(two["classes"], serde_json::json!(["class-1", "class-2"]));
     assert_eq!(import(2, &["--classes", "cat,dog", "--priors", "coco"])["classes"], serde_json::json!(["cat", "dog"]));

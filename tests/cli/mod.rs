@@ -6,6 +6,7 @@ mod disk;
 mod eval;
 mod import;
 mod kill;
+mod reproduce;
 mod run;
 
 use std::path::{Path, PathBuf};

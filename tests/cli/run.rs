@@ -5,8 +5,21 @@ use serde_json::Value;
 
 use super::{arg, call, fails, program, scenes, small, trained, works};
 
-const COMMANDS: [&str; 11] =
-    ["train", "eval", "detect", "import", "devices", "info", "trace", "selftest", "shaders", "scenes", "bench"];
+const COMMANDS: [&str; 13] = [
+    "train",
+    "eval",
+    "compare",
+    "reproduce",
+    "detect",
+    "import",
+    "devices",
+    "info",
+    "trace",
+    "selftest",
+    "shaders",
+    "scenes",
+    "bench",
+];
 
 #[test]
 fn help_is_there_for_every_command() {
@@ -53,7 +66,9 @@ fn a_run_folder_holds_everything() {
     let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(config.contains("steps = 2") && config.contains("scenes_train = 6"), "{config}");
     assert_eq!(Checkpoint::open(&run.join("checkpoint.safetensors")).unwrap().0.step, 2);
-    assert!(std::fs::read_to_string(run.join("report.html")).unwrap().contains("</html>"));
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("</html>"));
+    assert!(report.contains("chosen on test itself, so no unbiased figure"), "what `best` was chosen on is said");
     let result: Value = serde_json::from_slice(&std::fs::read(run.join("evaluation.json")).unwrap()).unwrap();
     assert!(result["map"].is_number());
     for f in ["last.safetensors", "best.safetensors"] {
@@ -138,6 +153,25 @@ fn a_run_goes_on_from_another_folder() {
         program(&["train", "--resume", "run", "--device", "cpu"]).current_dir(dir.path()).output().unwrap().into();
     assert_eq!(p.code, Some(0), "{p:?}");
     assert!(p.err.contains("resumed after step 1") && p.out.contains("best mAP"), "{p:?}");
+}
+
+/// A machine without an adapter is no machine that passed.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_self_test_that_runs_no_shader_does_not_pass() {
+    let without = |args: &[&str]| -> super::Printed {
+        let mut c = program(args);
+        for v in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+            c.env(v, "/nonexistent/driver.json");
+        }
+        c.output().unwrap().into()
+    };
+    assert_eq!(without(&["devices", "--json"]).out.trim(), "[]", "the Vulkan loader finds no driver");
+    let p = without(&["selftest"]);
+    assert_eq!(p.code, Some(3), "{p:?}");
+    assert!(p.out.contains("NO SHADER IS TESTED") && p.out.contains(" passed, 0 failed"), "{p:?}");
+    assert!(p.err.contains("error: no Vulkan, Metal or DX12 adapter was found"), "{p:?}");
+    assert_eq!(without(&["selftest", "--device", "cpu"]).code, Some(0));
 }
 
 #[test]

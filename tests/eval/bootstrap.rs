@@ -1,7 +1,7 @@
 //! The error of the mean.
 
-use autobidet::eval::bootstrap::RESAMPLES;
-use autobidet::eval::{EvalOptions, Metric, bootstrap, evaluate};
+use autobidet::eval::bootstrap::{RESAMPLES, resampled, resampled_sums};
+use autobidet::eval::{Bootstrap, EvalOptions, Metric, Paired, bootstrap, evaluate};
 
 use super::{dataset, found, object};
 
@@ -69,4 +69,33 @@ fn nothing_to_measure() {
     }
     let (set, list) = set_of(5, 2);
     assert_eq!(bootstrap(&set, &list, &EvalOptions::default(), 0, 0).unwrap(), None);
+}
+
+#[test]
+fn differences_are_paired() {
+    let p =
+        Paired::of(&[Some(0.1), Some(0.2), None, Some(0.3)], &[Some(0.2), Some(0.2), Some(0.9), Some(0.0)]).unwrap();
+    // 0.1, 0 and -0.3: one above, one half.
+    assert_eq!((p.spread.resamples, p.above), (3, 0.5));
+    assert!((p.spread.low + 0.3).abs() < 1e-12 && (p.spread.high - 0.1).abs() < 1e-12, "{p:?}");
+    assert_eq!(Paired::of(&[Some(0.1), None], &[Some(0.2), Some(0.1)]), None);
+
+    // B misses what A misses, and every eighth image more: the difference varies far less than either, because both see
+    // the same images.
+    let options = EvalOptions::default();
+    let (set, a) = set_of(200, 4);
+    let (_, c) = set_of(200, 8);
+    let all = |list: &[_]| resampled(&set, list, &options, 300, 3).unwrap();
+    let (ra, rc) = (all(&a), all(&c));
+    let own = bootstrap(&set, &a, &options, 300, 3).unwrap().unwrap();
+    assert_eq!(Bootstrap::of(ra.iter().copied().flatten()), Some(own));
+    let map = |list: &[_]| evaluate(&set, list, &options).unwrap().map.unwrap();
+    let p = Paired::of(&ra, &rc).unwrap();
+    let d = map(&c) - map(&a);
+    assert!(p.spread.low < d && d < p.spread.high && p.above == 1.0 && p.spread.low > 0.0, "{p:?} {d}");
+    let other = Bootstrap::of(rc.iter().copied().flatten()).unwrap();
+    assert!(p.spread.standard_error < 0.8 * own.standard_error.hypot(other.standard_error), "{p:?}");
+    let level = Paired::of(&ra, &ra).unwrap();
+    assert_eq!((level.spread.standard_error, level.above), (0.0, 0.5));
+    assert!(resampled_sums(&[1.0; 200], 20, 3).iter().all(|s| *s == 200.0));
 }

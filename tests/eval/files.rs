@@ -5,8 +5,8 @@ use std::path::Path;
 use autobidet::Error;
 use autobidet::data::Dataset;
 use autobidet::eval::files::{
-    CocoRow, Detections, read_coco_results, read_detections, read_devkit, write_coco_results, write_coco_rows,
-    write_devkit,
+    CocoRow, Detections, image_id, read_coco_results, read_detections, read_devkit, write_coco_results,
+    write_coco_rows, write_devkit,
 };
 use autobidet::eval::{Candidate, EvalOptions, candidates, evaluate};
 
@@ -72,6 +72,26 @@ fn coco_results_there_and_back() {
     assert!(write_coco_results(&dir.path().join("no/such"), &cells(), &[]).unwrap_err().to_string().contains("create"));
     let nan = CocoRow { image_id: "1", category_id: 1, label: "a", bbox: [f64::NAN, 0., 1., 1.], score: 0.5 };
     assert!(write_coco_rows(&mut Vec::new(), [nan]).is_err());
+}
+
+#[test]
+fn a_number_finds_the_image_that_is_named_with_zeros() {
+    let row = |id: &str| format!(r#"[{{"image_id":{id},"category_id":5,"bbox":[1,2,3,4],"score":0.5}}]"#);
+    let set = cells();
+    for id in ["1", r#""1""#, r#""000001""#, "1.0"] {
+        assert_eq!(read_text(&row(id), &set).unwrap().found[0].image, 0, "{id}");
+    }
+    assert_eq!(read_text(&row(r#""0042""#), &set).unwrap().found[0].image, 1);
+    // Two images of one number: only the text tells them apart.
+    let set = dataset(&["a", "bear"], &["007", "0007", "b"]);
+    let set = Dataset { category_ids: vec![1, 5], ..set };
+    assert_eq!(read_text(&row(r#""0007""#), &set).unwrap().found[0].image, 1);
+    assert!(read_text(&row("7"), &set).unwrap_err().to_string().contains("image id '7' is not in"));
+    for (name, id) in [("000000000139", "139"), ("000", "0"), ("", ""), ("7a", "7a"), ("-07", "-07")] {
+        assert_eq!(image_id(name), id);
+    }
+    let long = "0123456789012345678";
+    assert_eq!(image_id(long), long, "more digits than every reader holds");
 }
 
 #[test]

@@ -3,8 +3,12 @@
 
 mod bootstrap;
 mod coco;
+mod complexity;
+mod correlation;
 mod files;
 mod options;
+mod prior_counts;
+mod sparsity;
 mod voc;
 
 use std::path::PathBuf;

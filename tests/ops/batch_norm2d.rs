@@ -140,7 +140,8 @@ fn batch_norm2d_gate_and_eval() {
 fn batch_norm2d_conformance() {
     for f in cases("batch_norm2d") {
         let train = f.bool("training");
-        let op = BatchNorm2d { eps: f.f32("eps"), momentum: f.f32("momentum"), affine: true, frozen: !train };
+        let op =
+            BatchNorm2d { eps: f.f32("eps"), momentum: f.f32("momentum"), affine: true, frozen: !train, track: true };
         let inputs = vec![
             f.map("x"),
             f.planes("affine", &["gamma", "beta"]),

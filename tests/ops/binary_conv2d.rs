@@ -1,7 +1,7 @@
 //! The packed convolution: conformance, exact integers against plain loops, twins against the device, gradients.
 
 use autobidet::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
-use autobidet::plan::{Builder, Format, Mode, PlanLimits, Shape};
+use autobidet::plan::{Builder, Format, Init, Mode, ParamLayout, PlanLimits, Shape};
 use autobidet::testing::{OpCase, TestInput, compare, test_gpu};
 
 use super::case_file::cases;
@@ -191,7 +191,10 @@ fn gradients_follow_the_straight_through_rule() {
         let alpha: Vec<f64> = (0..out as usize)
             .map(|o| match scale {
                 WeightScale::None => 1.0,
-                WeightScale::FilterMeanAbs => w[o * ch..][..ch].iter().map(|v| v.abs() as f64).sum::<f64>() / ch as f64,
+                // Xnor has a test of its own.
+                WeightScale::FilterMeanAbs | WeightScale::Xnor => {
+                    w[o * ch..][..ch].iter().map(|v| v.abs() as f64).sum::<f64>() / ch as f64
+                }
             })
             .collect();
         let mut d_x = vec![0f64; data.len()];
@@ -220,7 +223,9 @@ fn gradients_follow_the_straight_through_rule() {
                 let sum: f64 = (0..ch).map(|k| d_b[o * ch + k] * sign(w[o * ch + k])).sum();
                 match scale {
                     WeightScale::None => d_b[i] as f32,
-                    WeightScale::FilterMeanAbs => (alpha[o] * d_b[i] + sign(w[i]) * sum / ch as f64) as f32,
+                    WeightScale::FilterMeanAbs | WeightScale::Xnor => {
+                        (alpha[o] * d_b[i] + sign(w[i]) * sum / ch as f64) as f32
+                    }
                 }
             })
             .collect();
@@ -250,4 +255,136 @@ fn groups_are_refused_not_computed_in_floats() {
     });
     let e = made.map(|_| ()).unwrap_err().to_string();
     assert!(e.contains("layer3") && e.contains("not packed"), "{e}");
+}
+
+/// XNOR-Net's rules, a line for a line of its code, in f64: centred over the input channels, clamped; alpha; gradient.
+struct Reference {
+    weights: Vec<f32>,
+    alpha: Vec<f64>,
+}
+
+impl Reference {
+    fn new(w: &[f32], c: usize, taps: usize) -> Reference {
+        let mut weights = w.to_vec();
+        for filter in weights.chunks_mut(c * taps) {
+            for t in 0..taps {
+                let mean = (0..c).map(|k| filter[k * taps + t] as f64).sum::<f64>() / c as f64;
+                (0..c)
+                    .for_each(|k| filter[k * taps + t] = (filter[k * taps + t] as f64 - mean).clamp(-1.0, 1.0) as f32);
+            }
+        }
+        let mean = |f: &[f32]| f.iter().map(|v| v.abs() as f64).sum::<f64>() / f.len() as f64;
+        Reference { alpha: weights.chunks(c * taps).map(mean).collect(), weights }
+    }
+
+    /// From the gradient of the binary weights.
+    fn gradient(&self, g: &[f32], c: usize, taps: usize) -> Vec<f32> {
+        let n = c * taps;
+        let rule = |(i, g): (usize, &f32)| {
+            let inside = if self.weights[i].abs() < 1.0 { self.alpha[i / n] } else { 0.0 };
+            (*g as f64 * (inside + 1.0 / n as f64) * (1.0 - 1.0 / c as f64)) as f32
+        };
+        g.iter().enumerate().map(rule).collect()
+    }
+}
+
+/// A convolution with XNOR-Net's weights is one with plain signs of the reference's weights, times alpha; in slices and on
+/// the device too.
+#[test]
+fn xnor_weights_follow_the_reference() {
+    let gpu = test_gpu().unwrap();
+    let op = BinaryConv2d {
+        kernel: [3; 2],
+        stride: [1; 2],
+        padding: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+        pad: PadValue::Zero,
+        domain: InputDomain::Sign,
+        activation_grad: ActivationGrad::SteOpen,
+        weight_scale: WeightScale::Xnor,
+    };
+    let one = BinaryConv2d { kernel: [1; 2], padding: [0; 2], ..op };
+    let two = BinaryConv2d { stride: [2; 2], ..op };
+    for (op, x, out) in [
+        (op, Shape::new(2, 5, 4, 2), 3),
+        (op, Shape::new(1, 1, 1, 31), 8),
+        (two, Shape::new(2, 7, 5, 33), 5),
+        (one, Shape::new(3, 3, 3, 64), 33),
+        (op, Shape::new(2, 6, 6, 100), 20),
+    ] {
+        let (c, taps) = (x.c as usize, (op.kernel[0] * op.kernel[1]) as usize);
+        let mut case = case(op, x, out);
+        // Large enough to be clamped here and there, and not centred.
+        case.inputs[1].data.iter_mut().for_each(|w| *w = 5.0 * *w + 0.3);
+        let want = Reference::new(&case.inputs[1].data, c, taps);
+        assert!(want.weights.iter().any(|w| w.abs() == 1.0) || want.weights.len() < 200);
+        let (got, _) = case.check(gpu.as_ref(), 2e-5).unwrap();
+
+        let plain = BinaryConv2d { weight_scale: WeightScale::None, ..op };
+        let mut signs = OpCase { build: Box::new(move |b, t| b.apply(plain, "conv", t)), ..case };
+        signs.inputs[1].data = want.weights.clone();
+        let signs_of_w = signs.run(&autobidet::testing::TestDevice::Cpu).unwrap();
+        let pixels = signs_of_w.outputs[0].len() / (x.n * out) as usize;
+        let scaled = |v: &[f32]| -> Vec<f32> {
+            v.iter().enumerate().map(|(i, v)| (want.alpha[i / pixels % out as usize] * *v as f64) as f32).collect()
+        };
+        assert!(compare(&got.outputs[0], &scaled(&signs_of_w.outputs[0])).error < 1e-5, "{op:?} {x}");
+        let d_w = want.gradient(signs_of_w.gradients[1].as_ref().unwrap(), c, taps);
+        assert!(compare(got.gradients[1].as_ref().unwrap(), &d_w).error < 1e-5, "{op:?} {x}");
+        signs.upstream[0] = scaled(&signs.upstream[0]);
+        let d_x = signs.run(&autobidet::testing::TestDevice::Cpu).unwrap().gradients[0].clone().unwrap();
+        assert!(compare(got.gradients[0].as_ref().unwrap(), &d_x).error < 1e-5, "{op:?} {x}");
+    }
+}
+
+/// Training replaces the latent weights, evaluation leaves them; both compute the same, however often they run.
+#[test]
+fn xnor_weights_are_replaced_in_training_alone() {
+    let op = BinaryConv2d {
+        kernel: [3; 2],
+        stride: [1; 2],
+        padding: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+        pad: PadValue::Zero,
+        domain: InputDomain::Sign,
+        activation_grad: ActivationGrad::SteOpen,
+        weight_scale: WeightScale::Xnor,
+    };
+    let (x, w) = (Shape::new(1, 5, 5, 37), Shape::new(3, 3, 37, 6));
+    let mut latent = TestInput::random(w, "w", 0.5);
+    latent.iter_mut().for_each(|w| *w += 0.2);
+    let reference = Reference::new(&latent, 37, 9).weights;
+    for device in [Some(autobidet::testing::TestDevice::Cpu), test_gpu().unwrap()].into_iter().flatten() {
+        let run = |mode: Mode, runs: usize| {
+            let (plan, (x_t, w_t, y)) = Builder::build("t", mode, device.limits(), 1, |b| {
+                let x = b.input("x", x, Format::Map, true);
+                let layout = ParamLayout::Conv("w".into());
+                let w = b.param("group", "w", w, Format::Weight, layout, Init::Zeros);
+                let y = b.apply1(op, "conv", &[x, w])?;
+                b.keep(y);
+                Ok((x, w, y))
+            })
+            .unwrap();
+            let mut e = device.executor(std::sync::Arc::new(plan)).unwrap();
+            e.write_nchw(x_t, &TestInput::random(x, "x", 1.0)).unwrap();
+            e.write_nchw(w_t, &latent).unwrap();
+            (0..runs).for_each(|_| e.run(&["forward"]).unwrap());
+            (e.read_nchw(w_t).unwrap(), e.read_nchw(y).unwrap())
+        };
+        let (kept, y) = run(Mode::Eval, 1);
+        assert_eq!(kept, latent);
+        assert_eq!(run(Mode::Eval, 3), (kept, y.clone()));
+        let (replaced, trained) = run(Mode::Train, 1);
+        assert!(compare(&replaced, &reference).error < 1e-6);
+        assert_eq!(trained, y, "{}", device.name());
+        // Again: a tap without clamped weights stays, up to rounding.
+        let (again, _) = run(Mode::Train, 2);
+        for ((a, b), k) in replaced.iter().zip(&again).zip(0..) {
+            let tap = |k: usize| (0..37).map(move |c| (k / 333 * 37 + c) * 9 + k % 9);
+            let clamped = tap(k).any(|i| replaced[i].abs() == 1.0);
+            assert!(clamped || (a - b).abs() < 1e-6, "{k}: {a} {b}");
+        }
+    }
 }

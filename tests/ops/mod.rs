@@ -1,6 +1,7 @@
 //! One file an operation: twins against the device, slices against one piece, gradients against finite differences.
 
 mod activation;
+mod activation_census;
 mod add;
 mod batch_norm2d;
 mod binary_conv2d;
@@ -8,7 +9,9 @@ mod case_file;
 mod conv2d;
 mod feature_l2;
 mod gather_heads;
+mod gaussian_latent;
 mod gaussian_location;
+mod image_beta;
 mod l2_norm;
 mod losses_support;
 mod match_priors;
@@ -18,6 +21,7 @@ mod optimizer;
 mod pool;
 mod quantize;
 mod rearrange;
+mod reconstruction_loss;
 mod relu;
 mod softmax;
 mod sparse_object_prior;

@@ -178,6 +178,40 @@ fn equal_losses_are_taken_by_index_and_no_positives_give_zero() {
     assert!(out.outputs.iter().chain(out.gradients.iter().flatten()).flatten().all(|v| *v == 0.0));
 }
 
+/// What is not finite must be seen in the loss, by the twins and by the device: at a positive, at a prior that would not be
+/// chosen, and in an image without positives.
+#[test]
+fn a_logit_that_is_not_finite_makes_the_loss_infinite() {
+    let (p, k) = (300u32, 5u32);
+    let (rows, logits) = (Shape::new(2, 1, p, 4), Shape::new(2, 1, p, k));
+    for steps in [[40, 0], [0, 0]] {
+        let targets = targets(p, k, &steps);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            // The target's own logit and another one of a positive, of a background prior, of the second image.
+            for at in [(40, 0), (40, 4), (41, 3), (2 * p - 1, 4)] {
+                let mut conf = TestInput::random(logits, "conf", 2.0);
+                conf[(at.0 * k + at.1) as usize] = bad;
+                let loc = vec![0.0; rows.len() as usize];
+                let c =
+                    multibox(learned("loc", rows, loc.clone()), learned("conf", logits, conf), loc, &targets, false);
+                for device in devices() {
+                    let out = c.run(&device).unwrap();
+                    assert!(!out.outputs[1][0].is_finite(), "{bad} at {at:?} on {}: {:?}", device.name(), out.outputs);
+                    assert!(out.outputs[0][0].is_finite(), "locations are not to blame: {:?}", out.outputs);
+                }
+            }
+        }
+    }
+    let mut loc = TestInput::random(rows, "loc", 1.0);
+    loc[4 * 40 + 2] = f32::NAN;
+    let (targets, conf) = (targets(p, k, &[40, 0]), TestInput::random(logits, "conf", 2.0));
+    let c = multibox(learned("loc", rows, loc), learned("conf", logits, conf), vec![0.0; 2400], &targets, false);
+    for device in devices() {
+        let out = c.run(&device).unwrap();
+        assert!(!out.outputs[0][0].is_finite() && out.outputs[1][0].is_finite(), "{:?}", out.outputs);
+    }
+}
+
 #[test]
 fn multibox_gradients_are_those_of_finite_differences() {
     let (rows, logits) = (Shape::new(2, 1, 40, 4), Shape::new(2, 1, 40, 5));

@@ -1,5 +1,7 @@
-use autobidet::ops::sparse_object_prior::SparseObjectPrior;
-use autobidet::plan::{Format, Shape};
+use std::sync::Arc;
+
+use autobidet::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
+use autobidet::plan::{Builder, Format, Mode, Shape};
 use autobidet::testing::{OpCase, TestDevice, TestInput, compare, test_gpu};
 
 use super::losses_support::{bits, case, dense, devices, grid_priors, ground_truth, integers, learned};
@@ -72,7 +74,8 @@ fn sparse_object_prior_conformance() {
     }
 }
 
-/// Loss, gradient and counts by the definition, in f64; locations are zero, so boxes are the priors.
+/// Loss, gradient and counts by the definition, in f64; locations are zero, so boxes are the priors. omega of each class,
+/// or of each image and class.
 fn definition(
     op: &SparseObjectPrior,
     logits: &[f32],
@@ -120,9 +123,9 @@ fn definition(
         pairs += 1.0;
         let g = objects[pair] as f64;
         let sum: f64 = kept.iter().map(|(s, _)| s).sum();
-        loss -= omega[class - 1] * kept.iter().map(|(s, _)| s / sum * (s / sum).ln()).sum::<f64>() / g;
+        loss -= omega[pair % omega.len()] * kept.iter().map(|(s, _)| s / sum * (s / sum).ln()).sum::<f64>() / g;
         for (s, i) in kept {
-            let d_s = -omega[class - 1] * ((s / sum).ln() + 1.0) / (g * sum);
+            let d_s = -omega[pair % omega.len()] * ((s / sum).ln() + 1.0) / (g * sum);
             for (j, q) in softmax(image * p + i).iter().enumerate() {
                 gradient[(image * p + i) * k + j] += d_s * s * ((j == class) as u32 as f64 - q);
             }
@@ -221,4 +224,200 @@ fn refuses_other_shapes_and_thresholds() {
     let op = SparseObjectPrior { score_threshold: 0.0, ..Default::default() };
     let e = sop(op, vec![0.0; 32], logits(), priors, &[1, 1], 1.0, None).run(&TestDevice::Cpu).unwrap_err();
     assert!(e.to_string().contains("score_threshold"), "{e}");
+}
+
+const KINDS: [ClassAwareKind; 3] = [ClassAwareKind::Average, ClassAwareKind::Image, ClassAwareKind::Excess];
+
+fn aware(kind: ClassAwareKind) -> SparseObjectPrior {
+    SparseObjectPrior { class_aware: Some(ClassAware::new(kind)), ..Default::default() }
+}
+
+/// P_k of the classes that the batch holds.
+fn positives(kind: ClassAwareKind, counts: &[i32], objects: &[i32], foreground: usize) -> Vec<Option<f64>> {
+    let one = |k: usize| -> Option<f64> {
+        let pairs = (0..objects.len()).filter(|i| i % foreground == k && objects[*i] > 0);
+        let found: Vec<f64> = pairs
+            .map(|i| match kind {
+                ClassAwareKind::Excess => counts[i] as f64 / objects[i] as f64,
+                _ => counts[i] as f64,
+            })
+            .collect();
+        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+    };
+    (0..foreground).map(one).collect()
+}
+
+/// n / mean of n, clipped, over those that are there; 1 for the others.
+fn weights_of(n: &[Option<f64>]) -> Vec<f64> {
+    let known: Vec<f64> = n.iter().flatten().copied().collect();
+    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+    n.iter().map(|n| n.filter(|_| mean > 0.0).map_or(1.0, |n| (n / mean).clamp(0.25, 4.0))).collect()
+}
+
+/// Objects of three images: a class that none holds, one of which few are found, one image without any.
+fn some_objects(foreground: u32) -> Vec<i32> {
+    let objects = |i: u32| match (i / foreground, i % foreground) {
+        (1, _) | (_, 2) => 0,
+        (0, 0) => 50,
+        (n, k) => ((n + k) % 4) as i32,
+    };
+    (0..3 * foreground).map(objects).collect()
+}
+
+/// Logits whose classes are found more often the higher their number.
+fn slanted(shape: Shape, name: &str) -> Vec<f32> {
+    let mut data = TestInput::random(shape, name, 1.0);
+    data.iter_mut().enumerate().for_each(|(i, v)| *v += 0.8 * (i as u32 % shape.c) as f32);
+    data
+}
+
+#[test]
+fn class_aware_weights_follow_their_definition() {
+    let gpu = test_gpu().unwrap();
+    let priors = grid_priors(7);
+    let (p, k) = (priors.len() as u32 / 4, 6u32);
+    let (shape, foreground) = (Shape::new(3, 1, p, k), k as usize - 1);
+    let data = slanted(shape, "logits");
+    let objects = some_objects(k - 1);
+    for kind in KINDS {
+        let op = aware(kind);
+        let (_, _, counts) = definition(&op, &data, k as usize, &priors, &objects, &[1.0]);
+        let omega: Vec<f64> = match kind {
+            ClassAwareKind::Image => {
+                let images = counts.chunks(foreground).zip(objects.chunks(foreground));
+                images.flat_map(|(c, o)| weights_of(&positives(kind, c, o, foreground))).collect()
+            }
+            _ => weights_of(&positives(kind, &counts, &objects, foreground)),
+        };
+        assert!(omega.iter().any(|w| *w > 1.1) && omega.iter().any(|w| *w < 0.9), "{omega:?}");
+        let (loss, gradient, _) = definition(&op, &data, k as usize, &priors, &objects, &omega);
+        let zeros = vec![0.0; 4 * (3 * p) as usize];
+        let c = sop(op, zeros, learned("logits", shape, data.clone()), priors.clone(), &objects, 0.2, None);
+        let (out, worst) = c.check(gpu.as_ref(), 1e-5).unwrap();
+        println!("class-aware {kind:?}: twin against device {worst:.2e}, omega {omega:.2?}");
+        assert_eq!(integers(&out.outputs[1]), counts);
+        let omega: Vec<f32> = omega.iter().map(|w| *w as f32).collect();
+        assert!(compare(&out.outputs[2], &omega).error < 1e-6, "{:?} {omega:?}", out.outputs[2]);
+        assert!((out.outputs[0][0] as f64 / loss - 1.0).abs() < 1e-5, "{} {loss}", out.outputs[0][0]);
+        let want: Vec<f32> = gradient.iter().map(|g| g * 0.2).collect();
+        let d = compare(out.gradients[1].as_ref().unwrap(), &want);
+        assert!(d.error < 1e-5, "{d:?}");
+    }
+}
+
+#[test]
+fn class_aware_with_weights_of_one_is_the_plain_prior() {
+    let priors = grid_priors(6);
+    let shape = Shape::new(3, 1, priors.len() as u32 / 4, 5);
+    let zeros = vec![0.0; 4 * (3 * shape.w) as usize];
+    let objects = some_objects(4);
+    let run = |op, device: &TestDevice| {
+        let logits = learned("logits", shape, slanted(shape, "logits"));
+        let mut out = sop(op, zeros.clone(), logits, priors.clone(), &objects, 0.2, None).run(device).unwrap();
+        out.outputs.truncate(2);
+        out
+    };
+    for device in devices() {
+        let plain = run(SparseObjectPrior::default(), &device);
+        assert!(plain.outputs[0][0] > 0.0);
+        for kind in KINDS {
+            let aware = ClassAware { low: 1.0, high: 1.0, ..ClassAware::new(kind) };
+            let op = SparseObjectPrior { class_aware: Some(aware), ..Default::default() };
+            assert!(run(op, &device) == plain, "{kind:?} on {}", device.name());
+        }
+    }
+}
+
+/// Averages over steps: they wait for the loss to be switched on, pass over skipped steps, and keep what absent classes
+/// had.
+#[test]
+fn averages_move_with_the_steps() {
+    let priors = grid_priors(7);
+    let (p, k, n) = (priors.len() as u32 / 4, 5u32, 2u32);
+    let (shape, foreground) = (Shape::new(n, 1, p, k), k as usize - 1);
+    // (objects, weight of the loss, gate)
+    let steps: [([i32; 8], f32, bool); 6] = [
+        ([1; 8], 0.0, true),
+        ([1, 1, 0, 0, 2, 0, 0, 0], 1.0, true),
+        ([0, 1, 1, 0, 0, 3, 1, 0], 1.0, true),
+        ([5, 5, 1, 1, 5, 5, 1, 1], 1.0, false),
+        ([1, 0, 0, 0, 0, 0, 0, 0], 1.0, true),
+        ([1, 2, 3, 0, 3, 2, 1, 0], 1.0, true),
+    ];
+    for (device, kind) in devices().into_iter().flat_map(|d| [KINDS[0], KINDS[2]].map(|k| (d.clone(), k))) {
+        let (plan, tensors) = Builder::build("averages", Mode::Train, device.limits(), n, |b| {
+            let loc = b.input("loc", shape.with_c(4), Format::Flat, true);
+            let logits = b.input("logits", shape, Format::Flat, true);
+            let given = b.input("priors", shape.with_n(1).with_c(4), Format::Flat, false);
+            let objects = b.input("objects", Shape::new(n, 1, 1, k - 1), Format::FlatU32, true);
+            let weight = b.input("weight", Shape::vector(1), Format::Flat, false);
+            let gate = b.input("gate", Shape::vector(1), Format::FlatU32, false);
+            let op = SparseObjectPrior { scale: Some((weight, 0)), ..aware(kind) };
+            let out = b.apply(op, "sop", &[loc, logits, given, objects])?;
+            b.set_gate(gate);
+            b.add_deferred()?;
+            Ok(([logits, given, objects, weight, gate], out))
+        })
+        .unwrap();
+        let ([logits, given, objects, weight, gate], out) = tensors;
+        let state = plan.tensor("sop.averages").unwrap();
+        let all: Vec<usize> = (0..plan.steps.len()).collect();
+        let mut e = device.executor(Arc::new(plan)).unwrap();
+        e.write_f32(given, &priors).unwrap();
+        let mut averages: Vec<Option<f64>> = vec![None; foreground];
+        for (s, (counts, on, open)) in steps.iter().enumerate() {
+            e.write_f32(logits, &slanted(shape, &format!("step {s}"))).unwrap();
+            e.write_nchw(objects, &bits(counts.iter().copied())).unwrap();
+            e.write_f32(weight, &[*on]).unwrap();
+            e.write(gate, &[*open as u32]).unwrap();
+            e.run_steps(&all).unwrap();
+            let found = integers(&e.read_nchw(out[1]).unwrap());
+            let counts: &[i32] = if *on == 0.0 { &[0; 8] } else { counts };
+            assert!(found.iter().zip(counts).all(|(f, c)| (*f > 0) == (*c > 0)), "{found:?}");
+            let new: Vec<Option<f64>> = averages
+                .iter()
+                .zip(positives(kind, &found, counts, foreground))
+                .map(|(old, p)| match (old, p) {
+                    (Some(n), Some(p)) => Some(0.99 * n + 0.01 * p),
+                    (None, p) => p,
+                    (n, None) => *n,
+                })
+                .collect();
+            let omega = e.read_f32(out[2]).unwrap();
+            let want: Vec<f32> = weights_of(&new).iter().map(|w| *w as f32).collect();
+            assert!(compare(&omega, &want).error < 1e-5, "step {s} on {}: {omega:?} {want:?}", device.name());
+            // Above 1 exactly for classes with more than the mean.
+            let known: Vec<f64> = new.iter().flatten().copied().collect();
+            let mean = known.iter().sum::<f64>() / known.len() as f64;
+            for (w, n) in omega.iter().zip(&new) {
+                let above = n.is_some_and(|n| n > mean * (1.0 + 1e-6));
+                assert_eq!(*w > 1.000001, above, "step {s}: {w} for {n:?}, mean {mean}");
+            }
+            if *open {
+                averages = new;
+            }
+            let kept = e.read_f32(state).unwrap();
+            for (a, got) in averages.iter().zip(kept.chunks(2)) {
+                let want = a.map_or([0.0, 0.0], |a| [a, 1.0]);
+                let near = (0..2).all(|i| (got[i] as f64 - want[i]).abs() <= 1e-5 * want[i]);
+                assert!(near, "step {s} on {}: {got:?} {want:?}", device.name());
+            }
+        }
+        assert!(averages[3].is_none() && averages[..3].iter().all(|a| a.is_some()));
+    }
+}
+
+#[test]
+fn class_aware_refusals() {
+    let priors = grid_priors(2);
+    let logits = || learned("logits", Shape::new(1, 1, 8, 3), vec![0.0; 24]);
+    let error = |op, class_weights| {
+        let case = sop(op, vec![0.0; 32], logits(), priors.clone(), &[1, 1], 1.0, class_weights);
+        case.run(&TestDevice::Cpu).unwrap_err().to_string()
+    };
+    let op = aware(ClassAwareKind::Average);
+    assert!(error(op, Some(vec![1.0; 2])).contains("class_weights or class_aware, got both"));
+    let class_aware = Some(ClassAware { low: 0.0, ..ClassAware::new(ClassAwareKind::Image) });
+    let e = error(SparseObjectPrior { class_aware, ..op }, None);
+    assert!(e.contains("sop, class_aware") && e.contains("low 0"), "{e}");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use autobidet::detect::BBox;
+use autobidet::report::diagnosis::{Diagnosis, LayerDiagnosis};
 use autobidet::report::draw::LabelledBox;
 use autobidet::report::html::{ClassResult, Example, Figure, RunReport, Split, SplitNote};
 use autobidet::report::series::Curve;
@@ -23,6 +24,11 @@ fn the_sample_has_every_section() {
         ">Learning rate</text>",
         ">Speed</text>",
         "Waiting for images</text>",
+        "Binary layers</h2>",
+        "Step 560: channels are dead: 17 % of those that body.6.conv reads",
+        ">Inputs inside the gradient&#39;s window, %</text>",
+        "<td>body.10.conv</td>",
+        ">step 112</text>",
         "Accuracy by class</h2>",
         "Precision and recall</text>",
         "Detections</h2>",
@@ -72,6 +78,14 @@ fn names_from_files_cannot_become_markup() {
         headline: vec![Figure::new(BAD, BAD, BAD)],
         losses: vec![curve.clone(), curve.clone()],
         map: vec![curve.clone()],
+        diagnoses: (1..3)
+            .map(|step| {
+                let mut d = sample::diagnosis(step, 2, 1);
+                d.advice.push(bad());
+                d.layers.iter_mut().for_each(|l| l.layer = bad());
+                d
+            })
+            .collect(),
         metric: Some(bad()),
         classes: (0..20)
             .map(|_| ClassResult { name: bad(), precision_recall: vec![(0.5, 0.5), (1.0, 0.1)], ..Default::default() })
@@ -110,6 +124,15 @@ fn a_huge_run_stays_small() {
         learning_rate: Some(Curve::new("", long.clone())),
         images_per_second: Some(Curve::new("", long.clone())),
         map: vec![Curve::new("", vec![(0.0, f64::NAN)])],
+        diagnoses: (1..500)
+            .map(|step| {
+                let mut d = sample::diagnosis(step, 500, 1);
+                d.advice = vec!["a sentence ".repeat(1000); 50];
+                let layers = vec![d.layers.clone(); 30].concat();
+                let named = |(i, l)| LayerDiagnosis { layer: format!("layer {i}"), ..l };
+                Diagnosis { layers: layers.into_iter().enumerate().map(named).collect(), ..d }
+            })
+            .collect(),
         classes: (0..1000)
             .map(|i| ClassResult {
                 name: format!("class {i}"),

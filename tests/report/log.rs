@@ -145,6 +145,7 @@ fn progress_without_a_terminal_is_a_few_lines() {
         "step 40/200 (20 %)  loss – (",
         "SKIPPED",
         "warning: step 40 skipped",
+        "advice: channels are dead: 17 %",
         "step 25: mAP@0.5, every point 0.",
         "step 200/200 (100 %)",
         "images/s",

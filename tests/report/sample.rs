@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use autobidet::data::scenes::{self, CLASSES, SceneSpec};
 use autobidet::detect::BBox;
+use autobidet::report::diagnosis::{BINS, Diagnosis, LayerDiagnosis, REACH, WIDTH};
 use autobidet::report::draw::LabelledBox;
-use autobidet::report::events::{Evaluated, Event, RunFinished, RunStarted, Step};
+use autobidet::report::events::{Complexity, Evaluated, Event, RunFinished, RunStarted, Spread, Step};
 use autobidet::report::html::{ClassResult, Example, Figure, RunReport, Split, SplitNote};
 use autobidet::report::log_reader::RunLog;
 
@@ -60,6 +61,60 @@ pub fn evaluated(step: u64, of: u64) -> Evaluated {
     Evaluated { step, metric: "mAP@0.5, every point".into(), map, per_class, seconds: 3.2 }
 }
 
+pub fn complexity(step: u64, of: u64) -> Complexity {
+    let t = step as f64 / of as f64;
+    let spread = |mean: f64, d: f64| Spread { mean, deviation: d, low: mean - 2.0 * d, high: mean + 2.0 * d };
+    Complexity {
+        step,
+        epoch: t * 12.0,
+        s: spread(0.5 - 0.1 * t, 0.05),
+        beta: spread(12.3 - 0.4 * t, 0.2),
+        reconstruction: Some(0.2 + 0.3 * (-3.0 * t).exp()),
+        psnr: Some(9.0 + 4.0 * t),
+        discriminator_accuracy: Some(0.7),
+        losses: BTreeMap::from([("g".to_string(), 0.8), ("d_real".to_string(), 0.6)]),
+    }
+}
+
+/// A look at nine layers whose signs come to rest, one of which loses channels.
+pub fn diagnosis(step: u64, of: u64, since: u64) -> Diagnosis {
+    let t = step as f64 / of as f64;
+    let mut noise = Noise(step * 31 + 5);
+    let mut jitter = |scale: f64| 1.0 + scale * (noise.unit() - 0.5);
+    let constant = |i: usize| if i == 4 { 0.02 + 0.3 * t } else { 0.01 * t };
+    let layer = |i: usize| {
+        let weights = 13_824 + 9000 * i as u64;
+        // Two heaps that part as training goes on.
+        let heap = |x: f64| (-(x.abs() - 0.2 - 0.7 * t).powi(2) / 0.5).exp();
+        let middle = |b: usize| (b as f64 - 0.5) * WIDTH - REACH;
+        let all: f64 = (0..BINS).map(|b| heap(middle(b))).sum();
+        let mut histogram: Vec<u64> = (0..BINS).map(|b| (heap(middle(b)) / all * weights as f64) as u64).collect();
+        histogram[BINS / 2] += weights.saturating_sub(histogram.iter().sum());
+        LayerDiagnosis {
+            layer: format!("body.{}.conv", i + 2),
+            weights,
+            flipped: (0.12 * (-5.0 * t).exp() * jitter(0.5)).min(1.0),
+            near_zero: 0.06 - 0.03 * t,
+            zeros: 0.0,
+            mean: 0.001,
+            mean_abs: 0.03 + 0.02 * t,
+            norm: (0.04 + 0.03 * t) * (weights as f64).sqrt(),
+            lowest: -0.4,
+            highest: 0.45,
+            histogram,
+            gradient: 0.3 / (i + 1) as f64 * (-3.0 * t).exp() * jitter(0.8),
+            values: 102_400 >> (2 * i.min(5)),
+            inside: 0.75 - 0.04 * i as f64 - 0.1 * t,
+            constant_inputs: constant(i),
+            dead_outputs: (i < 8).then(|| constant(i + 1)),
+        }
+    };
+    let layers = (0..9).map(layer).collect();
+    let told = step >= of / 2 && step - since < of / 2;
+    let advice = told.then(|| "channels are dead: 17 % of those that body.6.conv reads have one sign".to_string());
+    Diagnosis { step, of, epoch: t * 12.0, since, layers, advice: advice.into_iter().collect() }
+}
+
 pub fn started(steps: u64) -> RunStarted {
     RunStarted {
         time: 1_795_000_000.0,
@@ -90,7 +145,9 @@ pub fn events(steps: u64) -> Vec<Event> {
             events.push(Event::Warning { message: "step 40 skipped: the loss is not finite".into() });
         }
         if s % (steps / 8).max(1) == 0 {
+            events.push(Event::Diagnosed(diagnosis(s, steps, (steps / 8).max(1))));
             events.push(Event::Evaluated(evaluated(s, steps)));
+            events.push(Event::Complexity(complexity(s, steps)));
             events.push(Event::CheckpointSaved { path: format!("checkpoints/{s:06}").into(), step: s });
         }
     }

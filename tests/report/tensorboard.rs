@@ -145,6 +145,24 @@ fn framing_and_fields() {
     assert_eq!(scalar("eval/mAP", 48), evaluated.map as f32);
     assert_eq!(scalar("AP/ring", 48), evaluated.per_class["ring"] as f32);
 
+    let look = sample::diagnosis(48, 50, 6);
+    let layer = &look.layers[3];
+    assert_eq!(scalar("diagnose/body.5.conv/flipped", 48), layer.flipped as f32);
+    assert_eq!(scalar("diagnose/body.5.conv/dead_outputs", 48), layer.dead_outputs.unwrap() as f32);
+    assert!(!all.iter().any(|v| v.1 == "diagnose/body.10.conv/dead_outputs"));
+    let histogram = all.iter().find(|v| v.0 == 48 && v.1 == "latent/body.5.conv").unwrap();
+    let histogram = fields(&bytes(&histogram.2, 5)[0]);
+    let double = |key| number(&histogram, key).map(f64::from_bits);
+    assert_eq!((double(1), double(2), double(3)), (Some(-0.4), Some(0.45), Some(layer.weights as f64)));
+    let packed = |key| -> Vec<f64> {
+        let all = bytes(&histogram, key).remove(0);
+        all.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    assert_eq!(packed(7), layer.histogram.iter().map(|n| *n as f64).collect::<Vec<_>>());
+    let limits = packed(6);
+    assert!(limits.len() == 26 && limits.windows(2).all(|w| w[0] < w[1]));
+    assert!((limits[0] + 3.0 * layer.mean_abs).abs() < 1e-12 && limits[12].abs() < 1e-12);
+
     let picture = all.iter().find(|v| v.1 == "detections").unwrap();
     let picture = fields(&bytes(&picture.2, 4)[0]);
     assert_eq!((number(&picture, 1), number(&picture, 2), number(&picture, 3)), (Some(5), Some(7), Some(3)));

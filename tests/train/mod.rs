@@ -1,6 +1,10 @@
 //! Training as a whole: what stops it, what it leaves, and that equal runs are equal to the last bit.
 
 mod budget;
+mod csop;
+mod diagnose;
+mod estimator;
+mod methods;
 mod nonfinite;
 mod resume;
 mod slices;

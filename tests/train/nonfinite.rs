@@ -31,7 +31,7 @@ fn a_bad_batch_changes_nothing(device: &Device) {
     let detector = Detector::new(&c.model).unwrap();
     let (plan, net) = training_plan(&detector, &c, device.limits(), 1).unwrap();
     let mut e = device.executor(Arc::new(plan)).unwrap();
-    first_weights(e.as_mut(), &net, 1).unwrap();
+    first_weights(e.as_mut(), 1).unwrap();
     let p = detector.priors.len();
     let target = Targets {
         loc: vec![0.5; p * 4],
@@ -39,16 +39,7 @@ fn a_bad_batch_changes_nothing(device: &Device) {
         counts: vec![1, 0],
         skipped: 0,
     };
-    let scalars = Scalars {
-        lr: 1e-3,
-        ib_weight: 0.1,
-        sop_weight: 0.2,
-        clip_norm: 5.0,
-        noise: 0.001,
-        seed: 1,
-        step: 0,
-        gradient_scale: 1.0,
-    };
+    let scalars = Scalars::default();
     let mut images: Vec<f32> = (0..detector.preprocess.floats()).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect();
     let step = |e: &mut dyn autobidet::plan::Executor, images: &[f32]| {
         feed(e, &net, &scalars, images, std::slice::from_ref(&target)).unwrap();

@@ -15,7 +15,7 @@ use autobidet::weights::{FileTensor, collect};
 use super::config;
 
 /// Two training images with their targets.
-fn batch(detector: &Detector) -> (Vec<f32>, Vec<Targets>) {
+pub fn batch(detector: &Detector) -> (Vec<f32>, Vec<Targets>) {
     let spec = autobidet::data::scenes::SceneSpec { seed: 1, width: 160, height: 160 };
     let data = Arc::new(autobidet::data::scenes::train(&spec, 2));
     let matcher = Matcher::new(&detector.priors, 0.5, VARIANCES);
@@ -27,7 +27,7 @@ fn batch(detector: &Detector) -> (Vec<f32>, Vec<Targets>) {
     (b.images, b.targets)
 }
 
-fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
+pub fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
     let mut c = config();
     c.model.method = method.parse().unwrap();
     c.model.classes = autobidet::data::scenes::CLASSES.map(str::to_string).to_vec();
@@ -35,26 +35,17 @@ fn detector(method: &str) -> (autobidet::config::RunConfig, Detector) {
     (c, d)
 }
 
-fn scalars(step: u32) -> Scalars {
-    Scalars {
-        lr: 1e-3,
-        ib_weight: 0.1,
-        sop_weight: 0.2,
-        clip_norm: 5.0,
-        noise: 0.001,
-        seed: 1,
-        step,
-        gradient_scale: 1.0,
-    }
+pub fn scalars(step: u32) -> Scalars {
+    Scalars { step, ..Default::default() }
 }
 
 /// Two steps of twelve images, with plans made for `limits`: slices, losses and weights.
-fn two_steps(device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
-    let (c, d) = detector("bidet-sc");
+fn two_steps(method: &str, device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
+    let (c, d) = detector(method);
     let (plan, net) = training_plan(&d, &c, limits, 12).unwrap();
     let slices = plan.slices.len();
     let mut e = device.executor(Arc::new(plan)).unwrap();
-    first_weights(e.as_mut(), &net, 1).unwrap();
+    first_weights(e.as_mut(), 1).unwrap();
     let (images, targets) = batch(&d);
     let (images, targets) = (images.repeat(6), vec![targets; 6].concat());
     let mut losses = Vec::new();
@@ -70,12 +61,14 @@ fn two_steps(device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(Stri
 const SMALL: PlanLimits = PlanLimits { max_binding: 9 << 20, max_buffer: 9 << 20, ..PlanLimits::FLOOR };
 
 fn small_limits_change_nothing(device: &Device) {
-    let (one, losses, weights) = two_steps(device, device.limits());
-    let (many, sliced_losses, sliced_weights) = two_steps(device, SMALL);
-    assert!(one == 1 && many > 1, "{one} and {many} slices");
-    assert_eq!(losses, sliced_losses);
-    for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
-        assert!(a == b, "{name} differs");
+    for method in ["bidet-sc", "bidet"] {
+        let (one, losses, weights) = two_steps(method, device, device.limits());
+        let (many, sliced_losses, sliced_weights) = two_steps(method, device, SMALL);
+        assert!(one == 1 && many > 1, "{one} and {many} slices");
+        assert_eq!(losses, sliced_losses, "{method}");
+        for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
+            assert!(a == b, "{method}: {name} differs");
+        }
     }
 }
 
@@ -116,7 +109,7 @@ fn micro_batches_are_the_mean_of_their_gradients() {
     let run = |n: u32, parts: &[(&[f32], &[Targets])]| {
         let (plan, net) = training_plan(&d, &c, PlanLimits::HOST, n).unwrap();
         let mut e = Device::Cpu.executor(Arc::new(plan)).unwrap();
-        first_weights(e.as_mut(), &net, 1).unwrap();
+        first_weights(e.as_mut(), 1).unwrap();
         squares(e.as_mut(), &net, parts)
     };
     let (doubled, all) = ([images.clone(), images.clone()].concat(), [targets.clone(), targets.clone()].concat());

@@ -14,6 +14,21 @@ use crate::{Error, Result};
 use super::super::boxes::{Candidate, Rect};
 use super::{Detections, NEGATIVE, UnknownImages, finish, image_index, note, open, shown};
 
+/// The image id of a file name (without its ending) as COCO has them: `000000000139.jpg` is image 139. A name that is no
+/// number stays what it is.
+pub fn image_id(name: &str) -> &str {
+    // Readers that hold numbers as f64 are exact up to 15 digits.
+    let number = match name.bytes().all(|b| b.is_ascii_digit()) {
+        true => name.trim_start_matches('0'),
+        false => return name,
+    };
+    match (number.len(), name.is_empty()) {
+        (0, false) => "0",
+        (1..=15, _) => number,
+        _ => name,
+    }
+}
+
 /// An image id: a number or a text.
 struct ImageId(String);
 
@@ -58,6 +73,8 @@ struct Entry {
 /// Takes in the list one entry at a time, so that only what is used is kept.
 struct Collect<'a> {
     images: HashMap<&'a str, u32>,
+    /// The same by [`image_id`]; none where two images share it.
+    numbers: HashMap<&'a str, Option<u32>>,
     classes: HashMap<i64, u32>,
     shift: f64,
     found: Vec<Candidate>,
@@ -72,7 +89,9 @@ impl Collect<'_> {
         if !bbox.is_finite() || !(w * h).is_finite() {
             return Err(format!("bbox {:?} is too large to compute with", entry.bbox));
         }
-        let Some(&image) = self.images.get(entry.image_id.0.as_str()) else {
+        let id = entry.image_id.0.as_str();
+        let by_number = || self.numbers.get(image_id(id)).copied().flatten();
+        let Some(image) = self.images.get(id).copied().or_else(by_number) else {
             self.unknown.add(&entry.image_id.0, None);
             return Ok(());
         };
@@ -113,7 +132,8 @@ impl<'de> Visitor<'de> for &mut Collect<'_> {
     }
 }
 
-/// Reads COCO results. Image ids are compared as text, numbers by their digits; entries are counted from 0.
+/// Reads COCO results. Image ids are compared as text, numbers by their digits; where that finds nothing, `000005` and 5
+/// are the same image, unless the data set has both. Entries are counted from 0.
 ///
 /// Detections of categories that the data set does not have are counted in a note and left out, as pycocotools does.
 /// Errors, all with the file: [`Error::Io`]; [`Error::Format`] for anything that is not a list of entries with an
@@ -121,8 +141,14 @@ impl<'de> Visitor<'de> for &mut Collect<'_> {
 /// one and their number), and for a file over [`super::MAX_FILE_BYTES`].
 pub fn read_coco_results(path: &Path, dataset: &Dataset) -> Result<Detections> {
     let file = open(path)?;
+    let images = image_index(dataset);
+    let mut numbers = HashMap::with_capacity(images.len());
+    for (id, at) in &images {
+        numbers.entry(image_id(id)).and_modify(|several| *several = None).or_insert(Some(*at));
+    }
     let mut collect = Collect {
-        images: image_index(dataset),
+        images,
+        numbers,
         classes: dataset.category_ids.iter().enumerate().map(|(k, &id)| (i64::from(id), k as u32)).collect(),
         shift: f64::from(dataset.origin),
         found: Vec::new(),

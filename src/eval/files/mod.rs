@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-pub use coco::{CocoRow, read_coco_results, write_coco_results, write_coco_rows};
+pub use coco::{CocoRow, image_id, read_coco_results, write_coco_results, write_coco_rows};
 pub use devkit::{read_devkit, write_devkit};
 
 use crate::data::{Dataset, Note};

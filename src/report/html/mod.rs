@@ -5,15 +5,22 @@
 //! out, so a report can be made in the middle of a run. All text is escaped. The size is bounded: pictures share
 //! [`PICTURE_BYTES`], curves are thinned to the plot's resolution, long tables and texts are cut and say so.
 
+mod complexity;
+mod diagnosis;
+mod page;
 mod picture;
 mod sections;
+
+pub use page::{Cell, Page};
 
 use std::path::Path;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::draw::LabelledBox;
+use super::events::Complexity;
 use super::log_reader::RunLog;
 use super::plot::axis::number;
 use super::progress::duration;
@@ -46,8 +53,15 @@ pub struct RunReport {
     pub grad_norm: Option<Curve>,
     /// Mean average precision over steps; several curves where several metrics or runs are compared.
     pub map: Vec<Curve>,
+    /// Looks at the binary layers, in the order of their steps.
+    pub diagnoses: Vec<Diagnosis>,
     /// How average precision is computed, e.g. `mAP@0.5, every point`.
     pub metric: Option<String>,
+    /// What the complexity estimator did, an entry an epoch.
+    pub complexity: Vec<Complexity>,
+    /// Images (above) and their reconstructions (below).
+    #[serde(skip)]
+    pub reconstructions: Option<RgbImage>,
     /// Results by class, in the data set's order.
     pub classes: Vec<ClassResult>,
     /// Other plots with a heading of their own, ready made: SVG elements from [`super::plot`]'s `fragment()`. These
@@ -184,7 +198,9 @@ impl RunReport {
             grad_norm: Some(log.grad_norm),
             map: vec![log.map],
             metric: log.metric.clone(),
+            diagnoses: log.diagnoses,
             warnings: log.warnings,
+            complexity: log.complexity,
             ..RunReport::default()
         };
         let last = |curve: &Curve| curve.points.iter().rev().map(|p| p.1).find(|v| v.is_finite());

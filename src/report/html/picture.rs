@@ -93,7 +93,8 @@ fn times(b: &BBox, [x, y]: [f32; 2]) -> BBox {
     BBox::new(b.xmin * x, b.ymin * y, b.xmax * x, b.ymax * y)
 }
 
-fn encode(picture: &RgbImage, id: &str) -> Result<Jpeg> {
+/// A picture as JPEG inside a `data:` URI; `id` names it in errors.
+pub(super) fn encode(picture: &RgbImage, id: &str) -> Result<Jpeg> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture).map_err(|e| {
         Error::format(id, format!("the picture cannot be written as JPEG: {e}"), "Leave it out of the report")

@@ -7,6 +7,7 @@ use super::super::plot::axis::number;
 use super::super::plot::{self, Chart, Scale, Series, escape};
 use super::super::progress::duration;
 use super::super::series::Curve;
+use super::diagnosis;
 use super::picture::{Pair, pairs};
 use super::{ClassResult, Example, RunReport, Split, SplitNote, grouped};
 use crate::Result;
@@ -14,7 +15,7 @@ use crate::Result;
 const EXAMPLES: usize = 24;
 const HARDEST: usize = 12;
 /// Tables are cut after so many rows.
-const ROWS: usize = 300;
+pub(super) const ROWS: usize = 300;
 /// Classes with a precision-recall curve in the table; of more, the page would grow too large.
 const CURVES: usize = 120;
 /// Classes that one precision-recall plot can tell apart.
@@ -42,6 +43,8 @@ pub(super) fn page(report: &RunReport) -> Result<String> {
     head(&mut page, report, title);
     page.raw("<main>\n");
     curves(&mut page, report);
+    super::complexity::complexity(&mut page, report)?;
+    diagnosis::section(&mut page, &report.diagnoses);
     classes(&mut page, report);
     for svg in &report.plots {
         page.put(format_args!("<div class=\"charts\"><div>{svg}</div></div>\n"));
@@ -69,14 +72,14 @@ pub(super) fn page(report: &RunReport) -> Result<String> {
 }
 
 /// The text of the page; what goes through [`Page::put`] is escaped by the caller.
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn raw(&mut self, html: &str) {
+    pub(super) fn raw(&mut self, html: &str) {
         self.0.push_str(html);
     }
 
-    fn put(&mut self, html: std::fmt::Arguments) {
+    pub(super) fn put(&mut self, html: std::fmt::Arguments) {
         // Writing to a String cannot fail.
         let _ = self.0.write_fmt(html);
     }
@@ -409,7 +412,7 @@ fn run(page: &mut Page, report: &RunReport) {
 }
 
 /// The first `limit` characters, with an ellipsis where something is missing.
-fn short(text: &str, limit: usize) -> String {
+pub(super) fn short(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => text[..end].to_string() + "…",
         None => text.to_string(),

@@ -1,7 +1,7 @@
 //! A matrix of values as shades of one colour.
 
 use super::axis::number;
-use super::{STYLE, Svg, colour, px, shorten, usable, width_of};
+use super::{STYLE, Scale, Svg, colour, px, shorten, usable, width_of};
 
 /// A heat map; see [`HeatMap::svg`].
 #[derive(Debug, Clone, PartialEq)]
@@ -18,12 +18,15 @@ pub struct HeatMap {
     pub values: Vec<f64>,
     /// The values of the palest and the strongest shade; the extremes where none.
     pub range: Option<(f64, f64)>,
+    /// How shades are spread between them. On a logarithmic scale what is not above 0 has the palest.
+    pub scale: Scale,
 }
 
 impl HeatMap {
     /// Shaded between the extremes.
     pub fn new(title: impl Into<String>, rows: Vec<String>, columns: Vec<String>, values: Vec<f64>) -> HeatMap {
-        HeatMap { title: title.into(), description: String::new(), rows, columns, values, range: None }
+        let (title, description) = (title.into(), String::new());
+        HeatMap { title, description, rows, columns, values, range: None, scale: Scale::Linear }
     }
 
     /// A file that stands alone.
@@ -46,9 +49,15 @@ impl HeatMap {
         let upright = longest(&self.columns) > cell - 4.0;
         let top = title + if upright { longest(&self.columns) + 8.0 } else { 18.0 };
         let width = (left + cell * self.columns.len() as f64).max(120.0) + 1.0;
-        let height = top + row * self.rows.len().max(1) as f64 + 1.0;
+        let bottom = top + row * self.rows.len().max(1) as f64 + 1.0;
         let finite = || self.values.iter().copied().filter(|&v| usable(v));
-        let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+        // Where a number does not fit into its cell none is written, and a key says what the shades are.
+        let written = finite().all(|v| width_of(&number(v)) < cell - 2.0);
+        let key = !self.rows.is_empty() && !written;
+        let height = if key { bottom + 26.0 } else { bottom };
+        let width = if key { width.max(left + 200.0) } else { width };
+        let drawn = || finite().filter(|&v| self.scale == Scale::Linear || v > 0.0);
+        let (low, high) = drawn().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         let described = match (&self.description, finite().count()) {
             (d, _) if !d.is_empty() => d.clone(),
             (_, 0) => "no data".into(),
@@ -79,32 +88,59 @@ impl HeatMap {
             svg.text(left - 6.0, y + row * 0.5 + 4.0, "name", "end", &shorten(name, 130.0));
             for j in 0..self.columns.len() {
                 let value = self.values.get(i * self.columns.len() + j).copied().unwrap_or(f64::NAN);
-                self.cell(&mut svg, left + cell * j as f64, y, cell, row, value, low, high);
+                let place = [left + cell * j as f64, y, cell, row];
+                draw_cell(&mut svg, place, self.shade(value, low, high), written.then(|| number(value)));
             }
+        }
+        if key {
+            self.key(&mut svg, left, bottom + 10.0, low, high);
         }
         svg
     }
 
-    fn cell(&self, svg: &mut Svg, x: f64, y: f64, width: f64, height: f64, value: f64, low: f64, high: f64) {
-        let shade = if !usable(value) {
-            0.0
-        } else if high > low {
-            ((value - low) / (high - low)).clamp(0.0, 1.0)
-        } else {
-            0.5
-        };
-        let (x0, y0, w, h) = (px(x + 0.5), px(y + 0.5), px(width - 1.0), px(height - 1.0));
-        let (ink, opacity) = (colour(0), 0.06 + 0.94 * shade);
-        svg.push(format_args!(
-            "<rect x=\"{x0}\" y=\"{y0}\" width=\"{w}\" height=\"{h}\" fill=\"{ink}\" fill-opacity=\"{opacity:.2}\"/>"
-        ));
-        let text = number(value);
-        if width_of(&text) < width - 2.0 {
-            let ink = if shade > 0.55 { "var(--page)" } else { "var(--ink)" };
-            let (x, y, text) = (px(x + width * 0.5), px(y + height * 0.5 + 4.0), super::escape(&text));
+    /// The shades from the palest to the strongest between their values.
+    fn key(&self, svg: &mut Svg, x: f64, y: f64, low: f64, high: f64) {
+        const SHADES: usize = 8;
+        let (from, to) = (number(low), number(high));
+        svg.text(x, y + 11.0, "", "start", &from);
+        let first = x + width_of(&from) + 6.0;
+        for i in 0..SHADES {
+            let (x, y) = (px(first + 12.0 * i as f64), px(y));
+            let (ink, opacity) = (colour(0), opacity(i as f64 / (SHADES - 1) as f64));
             svg.push(format_args!(
-                "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" style=\"fill:{ink}\">{text}</text>"
+                "<rect x=\"{x}\" y=\"{y}\" width=\"11\" height=\"14\" fill=\"{ink}\" fill-opacity=\"{opacity:.2}\"/>"
             ));
         }
+        svg.text(first + 12.0 * SHADES as f64 + 5.0, y + 11.0, "", "start", &to);
     }
+
+    /// 0 for the palest shade, 1 for the strongest.
+    fn shade(&self, value: f64, low: f64, high: f64) -> f64 {
+        let map = |v: f64| if self.scale == Scale::Log { v.max(low).ln() } else { v };
+        if !usable(value) {
+            0.0
+        } else if high > low {
+            ((map(value) - map(low)) / (map(high) - map(low))).clamp(0.0, 1.0)
+        } else {
+            0.5
+        }
+    }
+}
+
+/// A cell at (x, y) of a width and a height, with its value where that is written.
+fn draw_cell(svg: &mut Svg, [x, y, width, height]: [f64; 4], shade: f64, text: Option<String>) {
+    let (x0, y0, w, h) = (px(x + 0.5), px(y + 0.5), px(width - 1.0), px(height - 1.0));
+    let (ink, opacity) = (colour(0), opacity(shade));
+    svg.push(format_args!(
+        "<rect x=\"{x0}\" y=\"{y0}\" width=\"{w}\" height=\"{h}\" fill=\"{ink}\" fill-opacity=\"{opacity:.2}\"/>"
+    ));
+    if let Some(text) = text {
+        let ink = if shade > 0.55 { "var(--page)" } else { "var(--ink)" };
+        let (x, y, text) = (px(x + width * 0.5), px(y + height * 0.5 + 4.0), super::escape(&text));
+        svg.push(format_args!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" style=\"fill:{ink}\">{text}</text>"));
+    }
+}
+
+fn opacity(shade: f64) -> f64 {
+    0.06 + 0.94 * shade
 }

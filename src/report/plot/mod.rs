@@ -7,16 +7,19 @@
 //!
 //! - [`chart`]: lines, points, precision-recall curves on a pair of axes.
 //! - [`bars`]: horizontal bars with names and values.
+//! - [`forest`]: numbers with their intervals on a common axis.
 //! - [`heat`]: a matrix of values.
 
 pub mod axis;
 pub mod bars;
 pub mod chart;
+pub mod forest;
 pub mod heat;
 
 pub use axis::Scale;
 pub use bars::BarChart;
 pub use chart::{Chart, ClassCurve, Mark, Series, precision_recall};
+pub use forest::{Forest, ForestRow};
 pub use heat::HeatMap;
 
 use std::fmt::Write;

@@ -11,7 +11,7 @@ pub static ADAPTER: Adapter = Adapter { ops: &["batch_norm2d"], prepare, own };
 
 fn prepare(file: &CaseFile) -> Result<Prepared> {
     let (momentum, eps) = (file.real("momentum")?, file.real("eps")?);
-    let op = BatchNorm2d { eps, momentum, affine: true, frozen: !file.flag("training")? };
+    let op = BatchNorm2d { eps, momentum, affine: true, frozen: !file.flag("training")?, track: true };
     Inputs::new(file, "x")?
         .map(&["x"])?
         .planes(&["gamma", "beta"])?

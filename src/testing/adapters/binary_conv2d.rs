@@ -106,6 +106,7 @@ fn own() -> Vec<Own> {
     let after_relu = BinaryConv2d { domain: InputDomain::ZeroOne, ..plain };
     let dilated = BinaryConv2d { dilation: [2; 2], padding: [2; 2], ..plain };
     let one = BinaryConv2d { kernel: [1; 2], padding: [0; 2], ..plain };
+    let xnor = BinaryConv2d { activation_grad: ActivationGrad::SteOpen, weight_scale: WeightScale::Xnor, ..zero };
     let s = Shape::new;
     for (what, op, x, o, y) in [
         ("one pixel", plain, s(2, 1, 1, 1), 1, s(2, 1, 1, 1)),
@@ -116,6 +117,7 @@ fn own() -> Vec<Own> {
         ("after a ReLU", after_relu, s(2, 5, 5, 37), 20, s(2, 5, 5, 20)),
         ("dilated", dilated, s(1, 7, 7, 32), 8, s(1, 7, 7, 8)),
         ("1x1", one, s(2, 6, 6, 128), 40, s(2, 6, 6, 40)),
+        ("XNOR-Net's", xnor, s(2, 5, 7, 33), 20, s(2, 5, 7, 20)),
     ] {
         let w = Shape::new(op.kernel[0], op.kernel[1], x.c, o);
         let mut data = TestInput::random(x, what, 1.0);

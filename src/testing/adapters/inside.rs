@@ -1,8 +1,12 @@
-//! Operations inside networks that no case file is about: add, gather_heads, gaussian_location.
+//! Operations inside networks that no case file is about: activation_census, add, gather_heads, gaussian_location,
+//! gaussian_latent.
 
 use super::{Adapter, Own, bits, dense};
+use crate::ops::activation_census::activation_census;
 use crate::ops::add::Add;
+use crate::ops::binary_conv2d::InputDomain;
 use crate::ops::gather_heads::GatherHeads;
+use crate::ops::gaussian_latent::GaussianLatent;
 use crate::ops::gaussian_location::GaussianLocation;
 use crate::ops::hyper;
 use crate::plan::{Format, Shape};
@@ -28,6 +32,15 @@ fn own() -> Vec<Own> {
             build: Box::new(|b, t| b.apply(Add, "op", t)),
         };
         out.push(Own { op: "add", case: sum, tolerance: 0.0, differences: Some((5, 1e-2, 1e-2)) });
+        let census = OpCase {
+            name: format!("activation_census, {n} images"),
+            batch: n,
+            inputs: vec![map("x", 5, 3, 33).no_grad()],
+            upstream: Vec::new(),
+            backward: false,
+            build: Box::new(|b, t| Ok(vec![activation_census(b, "op", t[0], InputDomain::Sign)?])),
+        };
+        out.push(Own { op: "activation_census", case: census, tolerance: 0.0, differences: None });
         // Boxes a pixel: 4, 6 and 1.
         let heads = OpCase {
             name: format!("gather_heads, {n} images"),
@@ -42,6 +55,7 @@ fn own() -> Vec<Own> {
         let mut numbers = vec![0f32; hyper::LEN as usize];
         numbers[hyper::NOISE as usize] = 0.5;
         numbers[hyper::SEED as usize] = f32::from_bits(9);
+        let numbers = dense("hyper", Shape::vector(hyper::LEN), Format::Flat, false, numbers);
         let raw =
             TestInput { grad: true, ..dense("raw", row(8), Format::Flat, true, TestInput::random(row(8), "raw", 1.0)) };
         let sampled = OpCase {
@@ -50,13 +64,25 @@ fn own() -> Vec<Own> {
             inputs: vec![
                 raw,
                 dense("targets", row(1), Format::FlatI32, true, bits((0..n * 70).map(|i| i as i32 % 3))),
-                dense("hyper", Shape::vector(hyper::LEN), Format::Flat, false, numbers),
+                numbers.clone(),
             ],
             upstream: upstream(row(4)),
             backward: true,
             build: Box::new(|b, t| b.apply(GaussianLocation { hyper: t[2] }, "op", &t[..2])),
         };
         out.push(Own { op: "gaussian_location", case: sampled, tolerance: 1e-5, differences: Some((8, 1e-2, 1e-2)) });
+        let latent = OpCase {
+            name: format!("gaussian_latent, {n} images"),
+            batch: n,
+            inputs: vec![map("latent", 5, 3, 10), numbers],
+            // The weight of the divergence, as its part in the sum of the outputs.
+            upstream: vec![TestInput::random(Shape::new(n, 5, 3, 5), "upstream", 1.0), vec![0.5]],
+            backward: true,
+            build: Box::new(|b, t| {
+                b.apply(GaussianLatent { hyper: t[1], kl_weight: 0.5, sampled: true }, "op", &t[..1])
+            }),
+        };
+        out.push(Own { op: "gaussian_latent", case: latent, tolerance: 2e-5, differences: Some((8, 3e-2, 1e-2)) });
     }
     out
 }

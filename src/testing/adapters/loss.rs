@@ -1,12 +1,18 @@
 //! feature_l2: f0, f1, ...[, weights] -> loss; bce_with_logits: logits, targets -> loss;
-//! sparse_object_prior: loc, logits, priors, targets -> loss.
+//! sparse_object_prior: loc, logits, priors, targets -> loss. Own cases alone: bernoulli_kl, reconstruction_loss,
+//! image_beta.
 
 use super::{Adapter, Inputs, Own, Planes, Prepared, bits, dense};
 use crate::ops::bce_with_logits::BceWithLogits;
+use crate::ops::bernoulli_kl::BernoulliKl;
 use crate::ops::feature_l2::FeatureL2;
-use crate::ops::sparse_object_prior::SparseObjectPrior;
-use crate::plan::{Format, Shape};
+use crate::ops::hyper;
+use crate::ops::image_beta::{BetaSource, ImageBeta};
+use crate::ops::reconstruction_loss::{DifferenceKind, ReconstructionLoss, Reduction};
+use crate::ops::sparse_object_prior::{ClassAware, ClassAwareKind, SparseObjectPrior};
+use crate::plan::{Builder, Format, Shape, TensorId};
 use crate::testing::cases::CaseFile;
+use crate::testing::op::BuildOp;
 use crate::testing::{OpCase, TestInput};
 use crate::{Error, Result};
 
@@ -112,7 +118,9 @@ fn own() -> Vec<Own> {
                 bits((0..n * (k - 1)).map(|i| i as i32 % 3)),
             ),
         ];
-        let mut add = |op, inputs, build, differences| {
+        let class_aware = |kind| SparseObjectPrior { class_aware: Some(ClassAware::new(kind)), ..Default::default() };
+        let [average, image] = [ClassAwareKind::Average, ClassAwareKind::Image].map(class_aware);
+        let mut add = |op, inputs: Vec<TestInput>, build: Box<BuildOp<'static>>, differences| {
             let case = OpCase {
                 name: format!("{op}, {n} images"),
                 batch: n,
@@ -124,6 +132,15 @@ fn own() -> Vec<Own> {
             out.push(Own { op, case, tolerance: 2e-5, differences });
         };
         let differences = Some((5, 0.1, 2e-2));
+        // Inside the clip, but for some.
+        let mut signs = features.clone();
+        signs.iter_mut().take(3).for_each(|f| f.data.iter_mut().for_each(|v| *v *= 0.25));
+        signs[0].data[0] = 7.0;
+        let bounded = vec![false, true, true];
+        let kl = move |b: &mut Builder, t: &[TensorId]| {
+            b.apply(BernoulliKl { bounded: bounded.clone(), ..Default::default() }, "op", t)
+        };
+        add("bernoulli_kl", signs, Box::new(kl), Some((5, 0.02, 2e-2)));
         add("feature_l2", features, Box::new(|b, t| b.apply(FeatureL2::default(), "op", t)), differences);
         add(
             "bce_with_logits",
@@ -132,7 +149,50 @@ fn own() -> Vec<Own> {
             differences,
         );
         // Its normaliser is held constant, so its gradient is not the derivative.
-        add("sparse_object_prior", prior, Box::new(|b, t| b.apply(SparseObjectPrior::default(), "op", t)), None);
+        for op in [SparseObjectPrior::default(), average, image] {
+            add("sparse_object_prior", prior.clone(), Box::new(move |b, t| b.apply(op, "op", t)), None);
+        }
+        // Nowhere near each other, so that the absolute difference has a derivative.
+        let (mut g, x) = (map("g", 9, 7, 3), TestInput { grad: false, ..map("x", 9, 7, 3) });
+        g.data.iter_mut().zip(&x.data).for_each(|(g, x)| *g += *x + 0.5f32.copysign(*g));
+        for (kind, reduction) in
+            [(DifferenceKind::Absolute, Reduction::Mean), (DifferenceKind::Square, Reduction::SumOverBatch)]
+        {
+            let op = ReconstructionLoss { kind, reduction, ..Default::default() };
+            let inputs = vec![g.clone(), x.clone()];
+            add("reconstruction_loss", inputs, Box::new(move |b, t| b.apply(op, "op", t)), differences);
+        }
     }
+    out.extend([BetaSource::Logit, BetaSource::Distance, BetaSource::Beta22].map(image_beta));
     out
+}
+
+/// Three images; a larger map beside the source makes slices.
+fn image_beta(source: BetaSource) -> Own {
+    let one = Shape::new(3, 1, 1, 1);
+    let mut numbers = vec![0f32; hyper::LEN as usize];
+    numbers[hyper::BETA_READY as usize] = 1.0;
+    numbers[hyper::SEED as usize] = f32::from_bits(9);
+    let beside = Shape::new(3, 8, 8, 4);
+    let mut inputs = vec![
+        TestInput::map("beside", beside, vec![0.0; beside.len() as usize]).no_grad(),
+        dense("hyper", Shape::vector(hyper::LEN), Format::Flat, false, numbers),
+    ];
+    match source {
+        BetaSource::Logit => inputs.push(TestInput::map("logits", one, vec![0.3, -2.0, 5.0]).no_grad()),
+        BetaSource::Distance | BetaSource::DistanceReversed => {
+            let squares = vec![0.0, 0.3, 0.0, 0.1, 0.0, 0.7];
+            inputs.push(dense("differences", one.with_c(2), Format::Flat, false, squares));
+        }
+        _ => {}
+    }
+    let case = OpCase {
+        name: format!("image_beta, {source:?}"),
+        batch: 3,
+        inputs,
+        upstream: Vec::new(),
+        backward: false,
+        build: Box::new(move |b, t| b.apply(ImageBeta::new(source, t[1]), "op", &t[2..])),
+    };
+    Own { op: "image_beta", case, tolerance: 1e-6, differences: None }
 }

@@ -27,6 +27,8 @@ pub struct ImportOptions {
     pub method: Option<Method>,
     /// Names of the classes without the background.
     pub classes: Option<Vec<String>>,
+    /// The category ids of `classes` in COCO results; 1, 2, ... without.
+    pub category_ids: Option<Vec<u32>>,
     /// Prior boxes, `voc` or `coco`; COCO's when there are 80 classes.
     pub priors: Option<String>,
 }
@@ -213,6 +215,11 @@ fn detector(file: &Foreign, options: &ImportOptions, bidet: bool) -> Result<Targ
     let boxes = Detector::new(&config)?.prior_spec.boxes_per_cell();
     let logits = logits(file, &boxes)?;
     config.classes = classes(options, logits - 1)?;
+    config.category_ids = match &options.category_ids {
+        Some(ids) if options.classes.is_some() => ids.clone(),
+        _ if options.classes.is_none() && logits == 81 => labels::coco_ids(),
+        _ => Vec::new(),
+    };
     config.priors = match &options.priors {
         Some(p) => p.clone(),
         None if logits == 81 => "coco".to_string(),
