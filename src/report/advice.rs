@@ -104,10 +104,10 @@ pub fn advice(before: Option<&Diagnosis>, now: &Diagnosis) -> Vec<Advice> {
         say(
             Rule::ConstantChannels,
             format!(
-                "channels are dead: {} of those that {layer} reads have one sign for a whole batch (of {}). They carry \
-                 nothing: lower --lr, or use fewer channels",
-                percent(*share),
+                "channels are dead in {}: {} of those that {layer} reads have one sign for a whole batch and carry nothing. \
+                 Lower --lr, or use fewer channels",
                 names(&constant),
+                percent(*share),
             ),
         );
     }
@@ -116,10 +116,10 @@ pub fn advice(before: Option<&Diagnosis>, now: &Diagnosis) -> Vec<Advice> {
         say(
             Rule::Steep,
             format!(
-                "gradients are very large: in {layer} {} times the length of the weights (of {}). Lower --lr, or \
+                "gradients are very large in {}: {} times the length of the weights in {layer}. Lower --lr, or \
                  train.clip_norm",
-                number(*ratio),
-                names(&steep)
+                names(&steep),
+                number(*ratio)
             ),
         );
     }
@@ -227,9 +227,9 @@ mod tests {
         let outside = |l: &mut LayerDiagnosis| l.inside = if l.layer == "b" { 0.05 } else { 0.1 };
         only(rules(0.3, outside), Rule::FewInside, &["what b and a reads", "5 % is within -1..1 in b"]);
         let one = |l: &mut LayerDiagnosis| l.constant_inputs = if l.layer == "b" { 0.31 } else { 0.0 };
-        only(rules(0.9, one), Rule::ConstantChannels, &["31 % of those that b reads", "(of b)"]);
+        only(rules(0.9, one), Rule::ConstantChannels, &["dead in b: 31 % of those that b reads"]);
         let steep = |l: &mut LayerDiagnosis| l.gradient = if l.layer == "a" { 100.0 } else { 1.0 };
-        only(rules(0.3, steep), Rule::Steep, &["in a 50 times the length", "(of a)", "clip_norm"]);
+        only(rules(0.3, steep), Rule::Steep, &["large in a: 50 times the length", "in a. Lower", "clip_norm"]);
         let flat = |l: &mut LayerDiagnosis| l.gradient = 0.0;
         only(rules(0.3, flat), Rule::Flat, &["no gradient arrives at a, the first"]);
         assert!(rules(0.3, |l| l.gradient = if l.layer == "b" { 0.0 } else { 0.2 }).is_empty());

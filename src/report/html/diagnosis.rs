@@ -37,7 +37,8 @@ pub(super) fn section(page: &mut Page, looks: &[Diagnosis]) {
     // What shades span: everything where it says so, else what is there.
     let to = |top: f64| Some((0.0, top));
     let constant = last.layers.iter().map(|l| 100.0 * l.constant_inputs).fold(10.0, f64::max);
-    let maps: [(&str, Scale, Option<(f64, f64)>, Figure); 4] = [
+    type Map = (&'static str, Scale, Option<(f64, f64)>, Figure);
+    let maps: [Map; 4] = [
         ("Signs that flipped since the look before, %", Scale::Log, None, |l| 100.0 * l.flipped),
         ("Inputs inside the gradient's window, %", Scale::Linear, to(100.0), |l| 100.0 * l.inside),
         ("Input channels of one sign, %", Scale::Linear, to(constant), |l| 100.0 * l.constant_inputs),
