@@ -15,7 +15,7 @@
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
-//! | [`weights`], [`config`], [`device`], [`rng`] | safetensors; the one configuration; where plans run; counted random numbers |
+//! | [`weights`], [`config`], [`device`], [`rng`] | safetensors, PyTorch checkpoints; the one configuration; where plans run; counted random numbers |
 //! | [`reproduce`] | the paper's tables and figures: a grid of runs, and pages that set its numbers beside the paper's |
 //! | [`cli`] | the command, a file a subcommand |
 //!

@@ -7,6 +7,7 @@ mod conformance;
 mod data;
 mod detect;
 mod eval;
+mod foreign;
 mod kernel_test;
 mod models;
 mod noop;

@@ -1,8 +1,8 @@
 //! `autobidet detect`
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::open::{DeviceArgs, bar};
 use super::say;
@@ -11,7 +11,7 @@ use crate::detect::decode::DecodeOptions;
 use crate::eval::files::{CocoRow, image_id, write_coco_rows};
 use crate::predict::{Predictor, trained};
 use crate::report::draw::{LabelledBox, Stroke, draw_boxes};
-use crate::weights::write_atomically;
+use crate::weights::{FileTensor, WeightFile, write_atomically};
 use crate::{Error, Result};
 
 /// Find objects in images and draw them.
@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(required = true, value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
     /// Folder for the drawn images.
-    #[arg(long)]
-    out: PathBuf,
+    #[arg(long, required_unless_present = "raw")]
+    out: Option<PathBuf>,
     /// Lowest score that is shown.
     #[arg(long, default_value_t = 0.3)]
     score: f32,
@@ -33,6 +33,10 @@ pub struct Args {
     /// number where it is one (000000000139 is 139); category ids are those of the training data.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// File for the network's outputs of one image as they come: `loc` [1, priors, 8], four log-variances and four means
+    /// each, and `conf` [1, priors, classes with the background], logits.
+    #[arg(long, value_name = "FILE.safetensors", conflicts_with_all = ["out", "json"])]
+    raw: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -45,12 +49,26 @@ pub fn run(args: Args) -> Result<()> {
     let (detector, file) = trained(&args.weights)?;
     let files = list(&args.images)?;
     let inputs: HashSet<PathBuf> = files.iter().filter_map(|f| std::fs::canonicalize(f).ok()).collect();
+    if args.raw.is_some() && files.len() != 1 {
+        return Err(Error::config("--raw", format!("is for one image, not for {}", files.len()), "Give one image."));
+    }
+    if let Some(to) = args.raw.as_ref().and_then(|r| std::fs::canonicalize(r).ok())
+        && (inputs.contains(&to) || std::fs::canonicalize(&file.path).is_ok_and(|f| f == to))
+    {
+        return Err(Error::config("--raw", "is a file to read, and would be replaced", "Choose another name."));
+    }
     let device = args.device.open()?;
     let mut predictor = Predictor::new(detector, &device, 1)?;
     predictor.load(&file)?;
+    if let Some(to) = &args.raw {
+        return raw(&mut predictor, &files[0], to);
+    }
+    let Some(folder) = &args.out else {
+        return Err(Error::config("--out", "is not given", "Give a folder for the drawn images."));
+    };
     let model = predictor.detector.config.clone();
     let classes = &model.classes;
-    std::fs::create_dir_all(&args.out).map_err(|e| Error::io("create", &args.out, e))?;
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let options = DecodeOptions { score_threshold: args.score, clip: true, ..Default::default() };
     let mut rows = Vec::new();
     let mut taken = HashSet::new();
@@ -81,7 +99,7 @@ pub fn run(args: Args) -> Result<()> {
         let mut drawn = image;
         draw_boxes(&mut drawn, &boxes, Stroke::Solid);
         let name = free_name(&stem, &mut taken);
-        let target = args.out.join(format!("{name}.png"));
+        let target = folder.join(format!("{name}.png"));
         if std::fs::canonicalize(&target).is_ok_and(|t| inputs.contains(&t)) {
             return Err(Error::config(
                 "--out",
@@ -111,10 +129,24 @@ pub fn run(args: Args) -> Result<()> {
         write_coco_rows(&mut out, list).and_then(|_| out.flush()).map_err(|e| Error::io("write", json, e))?;
         write_atomically(json, &out)?;
     }
-    say(format!("{shown} objects in {} images; pictures are in {}", files.len() - failed, args.out.display()));
+    say(format!("{shown} objects in {} images; pictures are in {}", files.len() - failed, folder.display()));
     if failed == files.len() {
-        return Err(Error::data(&args.out, "no image could be read", "See the notes above."));
+        return Err(Error::data(folder, "no image could be read", "See the notes above."));
     }
+    Ok(())
+}
+
+/// Writes what the network gives for an image.
+fn raw(predictor: &mut Predictor, image: &Path, to: &Path) -> Result<()> {
+    let input = predictor.detector.preprocess.eval(&image_file::read(image, None)?.image);
+    let found = predictor.forward(&input, 1)?;
+    let (p, k) = (predictor.detector.priors.len(), predictor.detector.logits() as usize);
+    let tensors = BTreeMap::from([
+        ("loc".to_string(), FileTensor::floats(vec![1, p, 8], &found.locations)),
+        ("conf".to_string(), FileTensor::floats(vec![1, p, k], &found.logits)),
+    ]);
+    WeightFile { path: to.to_path_buf(), tensors, ..Default::default() }.write(to)?;
+    say(format!("loc [1, {p}, 8] and conf [1, {p}, {k}] are in {}", to.display()));
     Ok(())
 }
 

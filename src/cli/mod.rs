@@ -5,6 +5,7 @@ mod compare;
 mod detect;
 mod devices;
 mod eval;
+mod import;
 mod info;
 mod open;
 mod quickstart;
@@ -51,6 +52,8 @@ enum Command {
     Reproduce(reproduce::Args),
     /// Find objects in images and draw them.
     Detect(detect::Args),
+    /// Make a weight file from a PyTorch checkpoint or safetensors of another program.
+    Import(import::Args),
     /// List the adapters of this machine.
     Devices(devices::Args),
     /// Show a network: layers, shapes, parameters, operations, memory.
@@ -96,6 +99,7 @@ pub fn run() -> u8 {
         Some(Command::Compare(a)) => compare::run(a),
         Some(Command::Reproduce(a)) => reproduce::run(a),
         Some(Command::Detect(a)) => detect::run(a),
+        Some(Command::Import(a)) => import::run(a),
         Some(Command::Devices(a)) => devices::run(a),
         Some(Command::Info(a)) => info::run(a),
         Some(Command::Trace(a)) => trace::run(a),

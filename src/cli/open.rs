@@ -9,7 +9,9 @@ use crate::data::scenes::{self, SceneSpec};
 use crate::data::{self, Dataset, Note};
 use crate::device::Device;
 use crate::gpu::{DeviceChoice, LimitsChoice};
-use crate::models::tiny;
+use crate::models::{Detector, tiny};
+use crate::predict::trained;
+use crate::weights::{Foreign, ImportOptions, WeightFile, import};
 use crate::{Error, Result};
 
 /// `--device` and `--limits`, the same everywhere.
@@ -78,6 +80,25 @@ pub fn dataset(config: &RunConfig, split: &str, classes: Option<&[String]>) -> R
 pub fn tell_notes(notes: &[Note]) {
     for n in notes {
         say(format!("note: {n}"));
+    }
+}
+
+/// [`trained`], and weights of other programs as `import` makes them without being told anything.
+///
+/// # Errors
+/// Those of [`trained`] and of [`import`].
+pub fn trained_or_foreign(path: &Path) -> Result<(Detector, WeightFile)> {
+    if path.is_dir() || !Foreign::is_foreign(path)? {
+        return trained(path);
+    }
+    let imported = import(&Foreign::open(path)?, &ImportOptions::default())?;
+    match &imported.config {
+        Some(c) => Ok((Detector::new(c)?, imported.weights)),
+        None => Err(Error::format(
+            path,
+            format!("is of {}, which is no detector", imported.report.network),
+            "Give a detector's weights.",
+        )),
     }
 }
 

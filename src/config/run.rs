@@ -58,6 +58,8 @@ pub struct ModelConfig {
     pub priors: String,
     /// Batch norm after each convolution of the float SSD300 (the original has none).
     pub float_batch_norm: bool,
+    /// Every layer of `ssd300-vgg16` but the heads' outputs has this fraction of its channels: 1, 2, 4, ... 64.
+    pub channel_divisor: u32,
     /// Backbone weights to start from: a safetensors file with torchvision's VGG16 names, as an absolute path; empty for
     /// none. Read once, when the run begins.
     pub backbone: String,
@@ -72,6 +74,7 @@ impl Default for ModelConfig {
             category_ids: Vec::new(),
             priors: "auto".to_string(),
             float_batch_norm: true,
+            channel_divisor: 1,
             backbone: String::new(),
         }
     }
@@ -95,8 +98,25 @@ impl ModelConfig {
         }
     }
 
+    /// That the network has the width asked for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `channel_divisor`.
+    pub fn check_width(&self) -> Result<()> {
+        let widest = if self.name == ModelName::Ssd300Vgg16 { 64 } else { 1 };
+        if self.channel_divisor.is_power_of_two() && self.channel_divisor <= widest {
+            return Ok(());
+        }
+        Err(Error::config(
+            "model.channel_divisor",
+            format!("is {}", self.channel_divisor),
+            "Give 1, or for ssd300-vgg16 a power of two up to 64.",
+        ))
+    }
+
     /// Looks for impossible values.
     pub fn check(&self) -> Result<()> {
+        self.check_width()?;
         let bad = |key: &str, problem: String, remedy: &str| Err(Error::config(key, problem, remedy));
         let classes = &self.classes;
         if classes.len() > 1000 {

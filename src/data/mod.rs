@@ -9,6 +9,7 @@ mod coco_json;
 pub mod colour;
 pub mod find;
 pub mod image_file;
+pub mod labels;
 pub mod loader;
 mod notes;
 pub mod preprocess;

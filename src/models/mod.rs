@@ -59,7 +59,11 @@ struct Source {
 
 impl Detector {
     /// The detector of a configuration.
+    ///
+    /// # Errors
+    /// A `channel_divisor` that the network does not have.
     pub fn new(config: &ModelConfig) -> Result<Detector> {
+        config.check_width()?;
         let (size, normalization, prior_spec) = match config.name {
             ModelName::Tiny => (tiny::SIZE, Normalization::SymmetricUnit, tiny::priors()?),
             ModelName::Ssd300Vgg16 => (
@@ -79,7 +83,11 @@ impl Detector {
 
     /// A name for plans and messages: model, method and number of classes.
     pub fn name(&self) -> String {
-        format!("{} {} ({} classes)", self.config.name.as_str(), self.config.method, self.config.classes.len())
+        let width = match self.config.channel_divisor {
+            1 => String::new(),
+            d => format!("/{d}"),
+        };
+        format!("{}{width} {} ({} classes)", self.config.name.as_str(), self.config.method, self.config.classes.len())
     }
 
     /// Which of the source maps the complexity estimator reads: `wanted`, or for a negative number the end of the base

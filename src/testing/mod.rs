@@ -6,7 +6,7 @@
 //!   [`OpCase::finite_difference`] checks gradients numerically.
 //! - [`reflect`]: the kernel table against the shaders; [`portable`]: the shaders as SPIR-V, MSL, HLSL and GLSL.
 //! - [`cases`] and [`adapters`]: conformance cases from files; [`selftest`] runs them with the crate's own.
-//! - [`trace`]: a plan step by step, each step beside its twin.
+//! - [`trace`]: a plan step by step, each step beside its twin; [`parity`]: a network layer by layer beside PyTorch's.
 
 pub mod adapters;
 pub mod cases;
@@ -14,6 +14,7 @@ mod compare;
 mod devices;
 pub mod kernel;
 mod op;
+pub mod parity;
 pub mod portable;
 pub mod reflect;
 pub mod selftest;

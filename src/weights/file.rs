@@ -92,6 +92,13 @@ impl WeightFile {
                  `last.safetensors` and `best.safetensors` hold its weights too.",
             )
         };
+        if super::pth::is_checkpoint(&bytes) {
+            return Err(Error::format(
+                path,
+                "is a PyTorch checkpoint (or another zip archive or pickle), expected safetensors",
+                "`autobidet import FILE --out FILE.safetensors` makes one of it.",
+            ));
+        }
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
         let file =

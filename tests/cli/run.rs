@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::{arg, call, fails, program, scenes, small, trained, works};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "train",
     "eval",
     "compare",
     "reproduce",
     "detect",
+    "import",
     "devices",
     "info",
     "trace",
