@@ -111,10 +111,13 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
     if config.classes.is_empty() {
         return Err(Error::format(&file, "names no classes", remedy));
     }
-    config.check().map_err(|e| Error::format(&file, format!("describes an impossible network: {e}"), remedy))?;
     let detector = Detector::new(&config)?;
     let (plan, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
     compare(&plan, &weights, true)?;
+    config.check().map_err(|e| match e {
+        Error::Config { key, problem, .. } => Error::format(&file, format!("its {key} {problem}"), remedy),
+        other => other,
+    })?;
     Ok((detector, weights))
 }
 

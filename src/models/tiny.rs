@@ -1,5 +1,5 @@
-//! `tiny`: the same kind of network as SSD300 in small. 160x160, maps of 20, 10, 5 and 3 cells, about one million
-//! parameters, under 300 million multiply-accumulates an image.
+//! `tiny`: the same kind of network as SSD300 in small. 160x160, maps of 20, 10, 5 and 3 cells. With 3 classes it has 1.26
+//! million parameters and 272 million multiply-accumulates an image, with 20 classes 1.57 and 314: what grows is the heads (300 million are reached with 14).
 
 use super::Source;
 use super::layers::{K3S2, Layer, batch_norm, block, conv, relu};

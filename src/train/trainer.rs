@@ -348,6 +348,7 @@ impl Trainer {
     fn look_for_changes(&mut self, c: &Checkpoint) -> Result<()> {
         let Ok(mut before) = toml::from_str::<RunConfig>(&c.config) else { return Ok(()) };
         let now = &self.job.config;
+        before.train.diagnose_every = now.train.diagnose_every;
         (before.train.steps, before.train.epochs, before.train.minutes) =
             (now.train.steps, now.train.epochs, now.train.minutes);
         (before.data.threads, before.data.cache_mb) = (now.data.threads, now.data.cache_mb);
@@ -355,7 +356,6 @@ impl Trainer {
         if now.train.minutes > 0.0 {
             before.train.eval_every = now.train.eval_every;
         }
-        before.train.diagnose_every = now.train.diagnose_every;
         if before != *now {
             let (before, now) = (before.to_toml()?, now.to_toml()?);
             let changed: Vec<&str> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();

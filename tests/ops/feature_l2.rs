@@ -83,7 +83,7 @@ fn bernoulli_kl_is_the_divergence_from_fair_coins() {
         let case = loss_case("bernoulli_kl", inputs, |b, t| b.apply(op.clone(), "kl", t));
         let (out, _) = case.check(gpu.as_ref(), 1e-5).unwrap();
         assert!((out.outputs[0][0] as f64 / want - 1.0).abs() < 1e-5, "{} {want}", out.outputs[0][0]);
-        case.finite_difference(5, 0.02, 2e-2).unwrap();
+        case.finite_difference(5, 0.1, 3e-2).unwrap();
         // Nothing comes back from where the probability is clipped, and nothing that is not finite.
         let d = out.gradients[0].as_ref().unwrap();
         assert!(d[1] == 0.0 && d[2] == 0.0 && d[0].is_finite(), "{:?}", &d[..4]);

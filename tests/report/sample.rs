@@ -86,10 +86,9 @@ pub fn diagnosis(step: u64, of: u64, since: u64) -> Diagnosis {
         let weights = 13_824 + 9000 * i as u64;
         // Two heaps that part as training goes on.
         let heap = |x: f64| (-(x.abs() - 0.2 - 0.7 * t).powi(2) / 0.5).exp();
-        let mut histogram: Vec<u64> = (0..BINS)
-            .map(|b| (b as f64 - 0.5) * WIDTH - REACH)
-            .map(|x| (heap(x) * weights as f64 / 10.0) as u64)
-            .collect();
+        let middle = |b: usize| (b as f64 - 0.5) * WIDTH - REACH;
+        let all: f64 = (0..BINS).map(|b| heap(middle(b))).sum();
+        let mut histogram: Vec<u64> = (0..BINS).map(|b| (heap(middle(b)) / all * weights as f64) as u64).collect();
         histogram[BINS / 2] += weights.saturating_sub(histogram.iter().sum());
         LayerDiagnosis {
             layer: format!("body.{}.conv", i + 2),

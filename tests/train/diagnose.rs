@@ -78,7 +78,9 @@ fn a_look_sees_every_binary_layer() {
         for (i, l) in d.layers.iter().enumerate() {
             let shares = [l.flipped, l.near_zero, l.zeros, l.inside, l.constant_inputs];
             assert!(shares.iter().all(|s| (0.0..=1.0).contains(s)), "{l:?}");
-            assert!(l.inside > 0.1 && l.gradient > 0.0 && l.norm > 0.0 && l.lowest < 0.0 && l.highest > 0.0, "{l:?}");
+            assert!(l.inside > 0.1 && l.norm > 0.0 && l.lowest < 0.0 && l.highest > 0.0, "{l:?}");
+            // The last layers have no gradient where no object is large enough for their heads.
+            assert!(l.gradient > 0.0 || i > 3, "{l:?}");
             assert_eq!(l.histogram.iter().sum::<u64>(), l.weights);
             // What a layer puts out is what the next one reads.
             assert_eq!(l.dead_outputs, d.layers.get(i + 1).map(|next| next.constant_inputs));

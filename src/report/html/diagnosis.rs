@@ -33,21 +33,24 @@ pub(super) fn section(page: &mut Page, looks: &[Diagnosis]) {
     }
     page.raw("<div class=\"charts\">");
     let shown = spread(looks, LOOKS);
-    type Figure = fn(&Diagnosis, &LayerDiagnosis) -> f64;
-    let maps: [(&str, Scale, Figure); 4] = [
-        ("Signs that flipped, % in a hundred steps", Scale::Log, |d, l| 1e4 * l.flipped / d.since as f64),
-        ("Inputs inside the gradient's window, %", Scale::Linear, |_, l| 100.0 * l.inside),
-        ("Input channels of one sign, %", Scale::Linear, |_, l| 100.0 * l.constant_inputs),
-        ("Gradient's length by the weights'", Scale::Log, |_, l| l.gradient_ratio()),
+    type Figure = fn(&LayerDiagnosis) -> f64;
+    // What shades span: everything where it says so, else what is there.
+    let to = |top: f64| Some((0.0, top));
+    let constant = last.layers.iter().map(|l| 100.0 * l.constant_inputs).fold(10.0, f64::max);
+    type Map = (&'static str, Scale, Option<(f64, f64)>, Figure);
+    let maps: [Map; 4] = [
+        ("Signs that flipped since the look before, %", Scale::Log, None, |l| 100.0 * l.flipped),
+        ("Inputs inside the gradient's window, %", Scale::Linear, to(100.0), |l| 100.0 * l.inside),
+        ("Input channels of one sign, %", Scale::Linear, to(constant), |l| 100.0 * l.constant_inputs),
+        ("Gradient's length by the weights'", Scale::Log, None, |l| l.gradient_ratio()),
     ];
-    for (title, scale, figure) in maps {
+    for (title, scale, range, figure) in maps {
         let rows = spread(&last.layers, LAYERS);
-        let value =
-            |d: &Diagnosis, name: &str| d.layers.iter().find(|l| l.layer == name).map_or(f64::NAN, |l| figure(d, l));
+        let value = |d: &Diagnosis, name: &str| d.layers.iter().find(|l| l.layer == name).map_or(f64::NAN, figure);
         let values = rows.iter().flat_map(|r| shown.iter().map(|d| value(d, &r.layer))).collect();
         let columns = shown.iter().map(|d| number(d.step as f64)).collect();
         let mut map = HeatMap::new(title, rows.iter().map(|l| short(&l.layer, 60)).collect(), columns, values);
-        map.scale = scale;
+        (map.scale, map.range) = (scale, range);
         page.put(format_args!("<div>{}</div>\n", map.fragment()));
     }
     page.raw("</div>\n");
@@ -58,7 +61,10 @@ pub(super) fn section(page: &mut Page, looks: &[Diagnosis]) {
 
 /// The last look, layer by layer.
 fn table(page: &mut Page, last: &Diagnosis) {
-    page.put(format_args!("<h3>At step {}</h3>\n<div class=\"scroll\"><table><thead><tr><th>layer</th>", last.step));
+    page.put(format_args!(
+        "<h3>At step {}</h3>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>layer</th>",
+        last.step
+    ));
     let heads =
         ["weights", "flipped", "near zero", "inside window", "one sign in", "one sign out", "gradient", "mean |W|"];
     for head in heads {
