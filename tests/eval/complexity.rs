@@ -22,9 +22,9 @@ fn terms_by_hand() {
         [0.0, 0.0],       // ln 2, left out: a higher index than its equals
         [0.0, 2.0 * two], // background at 1/5: ln 5
     ];
-    let mut locations = vec![location(9.0, [7.0; 4]); 6];
+    let mut locations = [location(9.0, [7.0; 4]); 6];
     locations[0] = location(two, [1.0, 2.0, 0.5, 0.0]);
-    let mut loc = vec![[3.0; 4]; 6];
+    let mut loc = [[3.0; 4]; 6];
     loc[0] = [0.0, 0.0, 0.5, 0.0];
     let run = |labels: &[u32]| complexity(locations.as_flattened(), logits.as_flattened(), &loc, labels);
     let c = run(&[1, 0, 0, 0, 0, 0]).unwrap().unwrap();
@@ -41,7 +41,7 @@ fn terms_by_hand() {
 #[test]
 fn objects_share_and_negatives_run_out() {
     // Two objects of three priors: one negative is left. Every entropy is ln 2, every error 1 in one coordinate.
-    let locations = vec![location(0.0, [1.0, 0.0, 0.0, 0.0]); 3];
+    let locations = [location(0.0, [1.0, 0.0, 0.0, 0.0]); 3];
     let c = complexity(locations.as_flattened(), &[0.0; 6], &[[0.0; 4]; 3], &[1, 1, 0]).unwrap().unwrap();
     assert_eq!(c.positives, 2);
     close(c.class, 1.5 * 2f64.ln(), "class");
