@@ -10,7 +10,7 @@ use crate::reproduce::{Grid, Settings, Target, reproduce};
 use crate::{Error, Result};
 
 /// Steps of a run of `tiny` where no length is given: with two seeds, Table 4 takes under half an hour on two cores.
-const STEPS: u64 = 300;
+const STEPS: u64 = 250;
 
 /// Make a table or figure of the paper: train its grid, and set the numbers beside the paper's.
 ///
@@ -31,7 +31,7 @@ pub struct Args {
     /// Seeds of every row, from 1 on. Without: 2, for figure1 and figure2 one.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: Option<u32>,
-    /// Optimizer steps of every run. Without: those of the grid; for a new grid of tiny 300.
+    /// Optimizer steps of every run. Without: those of the grid; for a new grid of tiny 250.
     #[arg(long, conflicts_with = "minutes_per_run", value_parser = clap::value_parser!(u64).range(1..))]
     steps_per_run: Option<u64>,
     /// Time of a run: the first one is measured, and all get its number of steps.

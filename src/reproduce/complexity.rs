@@ -220,6 +220,7 @@ fn what(c: &Context<'_>, page: &mut Page) {
 }
 
 fn table(page: &mut Page, seeds: &[(Vec<Looked>, Correlations)]) {
+    page.heading("Correlations over training images");
     let of = |c: Correlation| {
         [r_and_interval(c.pearson, c.pearson_interval), r_and_interval(c.spearman, c.spearman_interval)]
             .map(Cell::Number)
@@ -262,7 +263,7 @@ pub fn ordered(c: &Context<'_>) -> Result<(Value, Page)> {
         rho.and_then(|r| r.spearman_interval).map_or("cannot be said", |[low, high]| match (low > 0.0, high < 0.0) {
             (_, true) => "images with more objects have a smaller D, as in the paper",
             (true, _) => "images with more objects have a larger D, unlike in the paper",
-            _ => "images with more objects have neither a smaller nor a larger D",
+            _ => "whether images with more objects have a smaller or a larger D cannot be told from chance",
         });
     page.headline(&[
         Figure::new(

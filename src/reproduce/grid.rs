@@ -96,7 +96,10 @@ impl Grid {
         let lock = RunFolder(folder.clone()).lock()?;
         let mut config = settings.config.clone();
         config.model.method = Default::default();
+        // As training fills it in, so that what a run saves equals what it was asked for.
         config.model.classes = settings.train.classes.clone();
+        config.model.category_ids = settings.train.category_ids.clone();
+        config.model.priors = config.model.prior_set().to_string();
         let t = &mut config.train;
         (t.seed, t.steps, t.epochs, t.eval_every) = (1, 0, 0.0, NEVER);
         (t.minutes, t.checkpoint_every) = (0.0, SAVE_EVERY);
@@ -334,9 +337,7 @@ impl Grid {
     }
 
     fn detector(&self, row: &Row, seed: u32) -> Result<Detector> {
-        let mut config = row.config(&self.file.config, seed);
-        config.model.classes = self.settings.train.classes.clone();
-        Detector::new(&config.model)
+        Detector::new(&row.config(&self.file.config, seed).model)
     }
 
     fn weights(&self, row: &Row, seed: u32, file: fn(&RunFolder) -> PathBuf) -> Result<WeightFile> {

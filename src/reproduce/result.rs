@@ -174,7 +174,7 @@ pub fn essence(config: &RunConfig) -> RunConfig {
     let mut c = without_paths(config);
     c.data.path = String::new();
     (c.data.threads, c.data.cache_mb) = (0, 0);
-    c.model.classes = Vec::new();
+    (c.model.classes, c.model.category_ids) = (Vec::new(), Vec::new());
     (c.train.minutes, c.train.epochs) = (0.0, 0.0);
     c
 }

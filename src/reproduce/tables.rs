@@ -85,7 +85,7 @@ pub fn map_rows(rows: &[Row], results: &[Vec<RunResult>]) -> Vec<MapRow> {
             images: Paired::of(&base.resampled, &resampled),
             seeds: Spread::of(seeds.iter().zip(&base.seeds).filter_map(|(a, b)| minus(*a, *b))),
         });
-        let names: Vec<&String> = runs.iter().take(1).flat_map(|r| r.per_class.keys()).collect();
+        let names: Vec<&String> = runs.iter().take(1).flat_map(|r| &r.config.model.classes).collect();
         let of_class = |name: &String| {
             let ap = runs.iter().filter_map(|r| r.per_class.get(name).copied().flatten());
             (name.clone(), Spread::of(ap).map(|s| s.mean))
@@ -182,7 +182,7 @@ fn headline(rows: &[MapRow], order: Option<&Order>) -> Vec<Figure> {
     let mut out = Vec::new();
     if let Some(o) = order {
         let a = &o.agreement;
-        let note = o.spearman_images.map(|b| format!("95 % interval {:.2} to {:.2}", b.low, b.high));
+        let note = o.spearman_images.map(|b| format!("95 % interval {} over test images", plain_span(b)));
         out.push(Figure::new("rank correlation with the paper", number(a.spearman, 2), note.unwrap_or_default()));
         let note = if a.agrees { "the order agrees" } else { "the order does not agree" };
         out.push(Figure::new("pairs in the paper's order", format!("{} of {}", a.same, a.pairs), note));
@@ -239,6 +239,10 @@ fn differences(page: &mut Page, rows: &[MapRow]) {
     page.table(&headings, &cells.collect::<Vec<_>>());
 }
 
+fn plain_span(b: Bootstrap) -> String {
+    format!("{} to {}", number(Some(b.low), 2), number(Some(b.high), 2))
+}
+
 /// The order in words.
 fn order_text(o: &Order) -> String {
     let a = &o.agreement;
@@ -246,9 +250,9 @@ fn order_text(o: &Order) -> String {
     let chance = a.by_chance.map_or(String::new(), |p| {
         format!(" Of all orders of these numbers, {:.1} % agree with the paper as well or better.", 100.0 * p)
     });
-    let images = o.spearman_images.map_or(String::new(), |b| {
-        format!(" Over resampled test images rho is {:.2} to {:.2} (95 % interval).", b.low, b.high)
-    });
+    let images = o
+        .spearman_images
+        .map_or(String::new(), |b| format!(" Over resampled test images rho is {} (95 % interval).", plain_span(b)));
     format!(
         "{verdict} {} of {} pairs of rows stand as in the paper; Spearman's rho is {}, Kendall's tau {}.{chance}{images}",
         a.same,

@@ -145,6 +145,41 @@ fn opinions_of_the_scenes() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_grid_that_is_stopped_in_the_middle_of_a_run_goes_on_there() {
+    use autobidet::train::{Checkpoint, RunFolder};
+
+    let dir = tempfile::tempdir().unwrap();
+    let config = small(dir.path(), "");
+    let out = dir.path().join("grid");
+    let args = ["reproduce", "table3", "--data", "scenes", "--config", arg(&config), "--steps-per-run", "100000"];
+    let args = [&args[..], &["--out", arg(&out), "--device", "cpu"]].concat();
+    let folder = RunFolder(out.join("runs/xnor-seed1"));
+    let mut at = 0;
+    for session in 0..2 {
+        let pipe = std::process::Stdio::piped;
+        let child = super::program(&args).stderr(pipe()).stdout(pipe()).spawn().unwrap();
+        let steps = || std::fs::read_to_string(folder.log()).map_or(0, |t| t.matches("\"type\":\"step\"").count());
+        for _ in 0..600 {
+            if steps() as u64 > at {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let p: Printed = child.wait_with_output().unwrap().into();
+        super::is_failure(&p, 130, &["interrupted"]);
+        assert!(p.err.contains("the same command goes on with the grid"), "{p:?}");
+        assert_eq!(p.err.contains(&format!("resumed after step {at}")), session == 1, "{p:?}");
+        let step = Checkpoint::open(&folder.checkpoint()).unwrap().0.step;
+        assert!(step > at, "{step} after {at}");
+        at = step;
+    }
+    assert!(!out.join("results").exists(), "nothing is done yet");
+}
+
+#[test]
 fn what_cannot_be_reproduced_is_said_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");

@@ -22,9 +22,9 @@ fn terms_by_hand() {
         [0.0, 0.0],       // ln 2, left out: a higher index than its equals
         [0.0, 2.0 * two], // background at 1/5: ln 5
     ];
-    let mut locations = vec![location(9.0, [7.0; 4]); 6];
+    let mut locations = [location(9.0, [7.0; 4]); 6];
     locations[0] = location(two, [1.0, 2.0, 0.5, 0.0]);
-    let mut loc = vec![[3.0; 4]; 6];
+    let mut loc = [[3.0; 4]; 6];
     loc[0] = [0.0, 0.0, 0.5, 0.0];
     let run = |labels: &[u32]| complexity(locations.as_flattened(), logits.as_flattened(), &loc, labels);
     let c = run(&[1, 0, 0, 0, 0, 0]).unwrap().unwrap();
@@ -41,7 +41,7 @@ fn terms_by_hand() {
 #[test]
 fn objects_share_and_negatives_run_out() {
     // Two objects of three priors: one negative is left. Every entropy is ln 2, every error 1 in one coordinate.
-    let locations = vec![location(0.0, [1.0, 0.0, 0.0, 0.0]); 3];
+    let locations = [location(0.0, [1.0, 0.0, 0.0, 0.0]); 3];
     let c = complexity(locations.as_flattened(), &[0.0; 6], &[[0.0; 4]; 3], &[1, 1, 0]).unwrap().unwrap();
     assert_eq!(c.positives, 2);
     close(c.class, 1.5 * 2f64.ln(), "class");
@@ -60,7 +60,7 @@ fn objects_share_and_negatives_run_out() {
 #[test]
 fn numbers_that_do_not_fit() {
     for (locations, logits, labels) in [(23, 6, 3), (24, 5, 3), (24, 3, 3), (24, 6, 2)] {
-        let got = complexity(&vec![0.0; locations], &vec![0.0; logits], &[[0.0; 4]; 3], &vec![0; labels]);
+        let got = complexity(&[0.0; 24][..locations], &[0.0; 24][..logits], &[[0.0; 4]; 3], &[0; 16][..labels]);
         assert!(got.is_err(), "{locations} {logits} {labels}");
     }
     assert!(complexity(&[0.0; 8], &[0.0; 2], &[[0.0; 4]], &[2]).is_err(), "a label that no logit stands for");

@@ -1,7 +1,9 @@
 //! Plots: well-formed whatever they are given, and right where it can be read off.
 
 use autobidet::report::plot::axis::number;
-use autobidet::report::plot::{BarChart, Chart, ClassCurve, HeatMap, Mark, Scale, Series, escape, precision_recall};
+use autobidet::report::plot::{
+    BarChart, Chart, ClassCurve, Forest, ForestRow, HeatMap, Mark, Scale, Series, escape, precision_recall,
+};
 use autobidet::report::progress::duration;
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -165,6 +167,34 @@ fn bars_and_heat_maps_take_anything() {
     long.bars[0].1 = 1.0;
     // The number beside the bar is shorter, which leaves the bar a little more room.
     assert!((width(&long.svg()) / half - 2.0).abs() < 0.15);
+}
+
+#[test]
+fn forests_take_anything_and_keep_the_order_of_numbers() {
+    let values = [0.5, -1.0, f64::NAN, f64::INFINITY, 0.0, 1e308];
+    for n in 0..=values.len() {
+        let row = |(i, &v): (usize, &f64)| ForestRow {
+            name: format!("<row & {i}>"),
+            value: v,
+            interval: (i % 2 == 0).then_some([v, values[0]]),
+            reference: (i % 3 == 0).then_some(-v),
+        };
+        assert_well_formed(&Forest::new("Forest", "x", values[..n].iter().enumerate().map(row).collect()).svg());
+    }
+    let row = ForestRow { name: "a".into(), value: 1.0, interval: Some([-1.0, 2.0]), reference: Some(3.0) };
+    let svg = Forest::new("", "", vec![row]).svg();
+    assert!(svg.contains("a 1 (-1 to 2), compared with 3"), "{svg}");
+    // The dot lies a third from the end of its interval, the ring as far behind the end.
+    let number = |text: &str, from: &str, to: char| -> f64 {
+        let after = &text[text.find(from).unwrap() + from.len()..];
+        after[..after.find(to).unwrap()].parse().unwrap()
+    };
+    let line = &svg[svg.find("class=\"line\"").unwrap()..];
+    let (low, high) = (number(line, "d=\"M", ' '), number(line, "H", '"'));
+    let marks: Vec<f64> = line.split("<circle ").skip(1).map(|c| number(c, "cx=\"", '"')).collect();
+    let [dot, ring] = marks[..] else { panic!("{svg}") };
+    assert!((dot - low - 2.0 * (high - dot)).abs() < 0.5, "{low} {dot} {high}");
+    assert!((ring - high - (high - low) / 3.0).abs() < 0.5, "{ring}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Bench {
         let square: f64 = gradients.iter().flatten().map(|g| (*g as f64).powi(2)).sum();
         assert!(square > 0.0, "{prefix} has no gradient");
         // Far enough for the rounding of the loss, near enough for its curvature.
-        let h = 0.0004 / square.sqrt();
+        let h = 0.0001 / square.sqrt();
         let mut at = |s: f64| {
             for ((t, _), (p, g)) in params.iter().zip(first.iter().zip(&gradients)) {
                 let moved: Vec<f32> = p.iter().zip(g).map(|(p, g)| (*p as f64 + s * h * *g as f64) as f32).collect();

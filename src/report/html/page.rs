@@ -117,7 +117,7 @@ impl Page {
     /// thing that is not escaped.
     pub fn plots(&mut self, svgs: &[String]) -> &mut Page {
         self.body();
-        self.raw("<div class=\"charts\">");
+        self.raw(if svgs.len() == 1 { "<div class=\"charts single\">" } else { "<div class=\"charts\">" });
         for svg in svgs {
             self.put(format_args!("<div>{svg}</div>\n"));
         }
@@ -195,6 +195,7 @@ impl Page {
 
 /// What the reports' style sheet does not have.
 const STYLE: &str = "\
+main>p:first-child{margin-top:22px}.single{max-width:780px}.scroll td:first-child{min-width:7em}\
 .sheet{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:14px 12px;margin:16px 0}\
 .sheet figure{margin:0}.sheet img{display:block;width:100%;height:auto;border-radius:6px;background:var(--panel)}\
 @media(max-width:560px){.sheet{grid-template-columns:repeat(2,minmax(0,1fr))}}";

@@ -81,7 +81,7 @@ impl Forest {
             svg.text(0.0, top + 16.0, "", "start", "no data");
             return svg;
         }
-        let names = self.rows.iter().map(|r| width_of(&r.name)).fold(0.0, f64::max).min(width * 0.34);
+        let names = self.rows.iter().map(|r| width_of(&r.name)).fold(0.0, f64::max).min(width * 0.42);
         let mut axis = Axis::new(Scale::Linear, values().chain(self.line), None);
         (axis.from, axis.to) = (names + 14.0, width - 12.0);
         for (value, label) in axis.ticks(((axis.to - axis.from) / 80.0) as usize) {
