@@ -96,3 +96,20 @@ fn a_backbone_that_is_not_whole_is_refused_by_the_name_of_what_is_wrong() {
     let message = load_vgg16(&mut tiny, &vgg16()).unwrap_err().to_string();
     assert!(message.contains("is for ssd300-vgg16, this network is tiny"), "{message}");
 }
+
+#[test]
+fn a_header_of_any_length_is_read_back() {
+    // One whose length begins with 0x80 looks like a pickle at first sight.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let mut lengths = std::collections::BTreeSet::new();
+    for n in 0..300 {
+        let metadata = format!("\"{}\"", "x".repeat(n));
+        let tensors = [("a".to_string(), autobidet::weights::FileTensor::floats(vec![1], &[n as f32]))].into();
+        let file = WeightFile { path: path.clone(), tensors, metadata };
+        file.write(&path).unwrap();
+        lengths.insert(std::fs::read(&path).unwrap()[0]);
+        assert_eq!(WeightFile::read(&path).unwrap().tensors, file.tensors, "{n}");
+    }
+    assert!(lengths.contains(&0x80), "{lengths:?}");
+}

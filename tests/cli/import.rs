@@ -44,7 +44,8 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 fn image() -> PathBuf {
-    scenes().join("JPEGImages").read_dir().unwrap().flatten().map(|e| e.path()).min().unwrap()
+    let entries = scenes().join("JPEGImages").read_dir().unwrap().flatten().map(|e| e.path());
+    entries.filter(|p| p.is_file()).min().unwrap()
 }
 
 #[test]

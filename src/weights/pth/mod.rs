@@ -33,6 +33,10 @@ const CONTAINERS: [&str; 8] =
 
 /// Whether these bytes begin as a checkpoint of either form (or as another zip archive or pickle).
 pub fn is_checkpoint(bytes: &[u8]) -> bool {
+    // The length of a safetensors header may begin with any byte, but JSON follows it.
+    if bytes.get(8) == Some(&b'{') {
+        return false;
+    }
     bytes.starts_with(b"PK\x03\x04")
         || bytes.starts_with(b"PK\x05\x06")
         || bytes.first() == Some(&0x80)
