@@ -13,8 +13,8 @@ pub(super) fn complexity(page: &mut Page, report: &RunReport) -> Result<()> {
     }
     page.raw(
         "<section><h2>Image complexity</h2>\n<p class=\"soft\">Each image has its own beta: the larger s, the simpler the \
-         image is taken to be, the larger its beta and the less its features are compressed. Means over each epoch; the \
-         band is the range.</p>\n<div class=\"charts\">",
+         image is taken to be, the larger its beta and the less its features are compressed. Means over each epoch, \
+         between the smallest and the largest.</p>\n<div class=\"charts\">",
     );
     let curve = |name: &str, f: &dyn Fn(&Complexity) -> f64| {
         Series::line(name, report.complexity.iter().map(|c| (c.step as f64, f(c))).collect())
