@@ -159,3 +159,41 @@ fn strip(e: &mut dyn Executor, n: &EstimatorNetwork) -> Result<RgbImage> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn watch(s: [f64; 2], right: u64) -> ComplexityWatch {
+        ComplexityWatch {
+            s: s.to_vec(),
+            beta: vec![10.0, 12.0],
+            absolute: vec![0.2; 2],
+            square: vec![0.04; 2],
+            judged: [right, 1000],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_summed_up() {
+        let (event, warnings) = watch([0.4, 0.6], 700).take(30, 2.0, true).unwrap();
+        assert_eq!((event.s.mean, event.s.low, event.s.high, event.beta.mean), (0.5, 0.4, 0.6, 11.0));
+        assert!((event.psnr.unwrap() - 20.0).abs() < 1e-9 && event.discriminator_accuracy == Some(0.7));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert!(ComplexityWatch::default().take(30, 2.0, true).is_none(), "nothing was looked at");
+    }
+
+    #[test]
+    fn an_estimator_without_an_opinion_is_told_once() {
+        let told = |w: &mut ComplexityWatch, ready| w.take(30, 2.0, ready).unwrap().1;
+        let mut saturated = watch([0.01, 0.3], 995);
+        assert!(told(&mut watch([0.01, 0.3], 995), false).is_empty(), "it may still be learning");
+        assert!(told(&mut saturated, true)[0].contains("saturated"));
+        let mut again = ComplexityWatch { warned: saturated.warned, ..watch([0.01, 0.3], 995) };
+        assert!(told(&mut again, true).is_empty());
+        let collapsed = told(&mut watch([0.5, 0.501], 500), true);
+        assert!(collapsed.len() == 1 && collapsed[0].contains("collapsed"), "{collapsed:?}");
+    }
+}
