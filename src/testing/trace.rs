@@ -140,6 +140,7 @@ fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Toleran
     let step = &plan.steps[index];
     // View, element type, words on the device, words of the twin.
     let mut compared: Vec<(View, Elem, Vec<u32>, Vec<u32>)> = Vec::new();
+    let mut largest = 0f64;
     match &step.kind {
         StepKind::Clear(v) => {
             e.run_steps(&[index])?;
@@ -157,6 +158,12 @@ fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Toleran
             // Also what is only written is read before: elements that the kernel leaves alone keep their old contents
             // on both sides.
             let mut words = e.read_views(bindings)?;
+            for (w, _) in
+                words.iter().zip(kernel.bindings).filter(|(_, b)| b.elem == Elem::F32 && b.access == Access::Read)
+            {
+                let finite = w.iter().map(|w| f32::from_bits(*w).abs() as f64).filter(|v| v.is_finite());
+                largest = finite.fold(largest, f64::max);
+            }
             e.run_steps(&[index])?;
             let written: Vec<usize> =
                 (0..bindings.len()).filter(|i| kernel.bindings[*i].access != Access::Read).collect();
@@ -176,16 +183,23 @@ fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Toleran
         .into_iter()
         .map(|(v, elem, got, want)| {
             let tensor = plan.info(v.tensor).name.clone();
-            difference(tensor, elem, &got, &want)
+            difference(tensor, elem, &got, &want, ROUNDING * largest)
         })
         .collect();
     let agrees = outputs.iter().all(|o| o.error <= tolerance.floats && o.differing <= tolerance.integers);
     Ok(TracedStep { step: index, label: step.label.clone(), outputs, agrees })
 }
 
-fn difference(tensor: String, elem: Elem, got: &[u32], want: &[u32]) -> TracedOutput {
+/// Floats that differ by less than this share of the largest value that the step read differ by its rounding: where a sum
+/// cancels, what is left of it may be no larger than that.
+const ROUNDING: f64 = 1e-6;
+
+fn difference(tensor: String, elem: Elem, got: &[u32], want: &[u32], rounding: f64) -> TracedOutput {
     if elem == Elem::F32 {
         let d = compare(bytemuck::cast_slice(got), bytemuck::cast_slice(want));
+        if (d.got - d.want).abs() <= rounding {
+            return TracedOutput { tensor, error: 0.0, differing: 0.0, example: None };
+        }
         let example = (d.error > 0.0).then_some((d.index, d.got, d.want));
         return TracedOutput { tensor, error: d.error, differing: 0.0, example };
     }
