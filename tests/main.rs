@@ -9,6 +9,7 @@ mod detect;
 mod eval;
 mod foreign;
 mod kernel_test;
+mod kernels;
 mod models;
 mod noop;
 mod ops;
