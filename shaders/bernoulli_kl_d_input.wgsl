@@ -2,10 +2,6 @@
 //   d_f (+)= scale[index] factor weight(image) log((1 + u) / (1 - u)) / 2 [* (1 - u^2) where `bounded`]
 // and 0 where u, which is f or tanh f, is clipped: beyond 1 - 2e-4 on both sides. weight is 1 where `weighted` is 0;
 // factor = 1 / (maps, images and values of an image).
-struct FeatureL2Dims {
-    images: u32, first: u32, offset: u32, vectors: u32, block: u32, blocks: u32,
-    weighted: u32, index: u32, factor: f32, bounded: u32, accumulate: u32,
-}
 @group(0) @binding(0) var<uniform> dims: FeatureL2Dims;
 @group(0) @binding(1) var<storage, read> f: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;

@@ -2,15 +2,9 @@
 // block, into partials[offset + (first + image) * blocks + block].
 //   KL = q log q + (1 - q) log(1 - q) + log 2 = ((1 + u) log(1 + u) + (1 - u) log(1 - u)) / 2,   q = (1 + u) / 2
 // u is f or, where `bounded`, tanh f, clipped to 1 - 2e-4 on both sides. It is 0 at 0, so the pad lanes add nothing.
-struct FeatureL2Dims {
-    images: u32, first: u32, offset: u32, vectors: u32, block: u32, blocks: u32,
-    weighted: u32, index: u32, factor: f32, bounded: u32, accumulate: u32,
-}
 @group(0) @binding(0) var<uniform> dims: FeatureL2Dims;
 @group(0) @binding(1) var<storage, read> f: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
-
-var<workgroup> lanes: array<f32, 64>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -33,13 +27,8 @@ fn main(
             sum += 0.5 * (dot(1.0 + u, log(1.0 + u)) + dot(1.0 - u, log(1.0 - u)));
         }
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
+    let whole = lane_sum(lane, vec4<f32>(sum, 0.0, 0.0, 0.0)).x;
     if lane == 0u && row < dims.images * dims.blocks {
-        partials[dims.offset + dims.first * dims.blocks + row] = dims.factor * lanes[0];
+        partials[dims.offset + dims.first * dims.blocks + row] = dims.factor * whole;
     }
 }

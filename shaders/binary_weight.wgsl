@@ -13,20 +13,10 @@
 
 override WG: u32 = 64u;
 
-struct BinaryWeightDims {
-    kh: u32,
-    kw: u32,
-    c: u32,
-    o: u32,
-    rule: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: BinaryWeightDims;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> words: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> alpha: array<vec4<f32>>;
-
-var<workgroup> sums: array<vec4<f32>, WG>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
@@ -49,16 +39,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         words[i * o4 + col] = bits;
     }
 
-    sums[lane.x] = sum;
-    workgroupBarrier();
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if (lane.x < half) {
-            sums[lane.x] += sums[lane.x + half];
-        }
-        workgroupBarrier();
-    }
+    let whole = filter_sum(lane.x, sum);
     if (lane.x == 0u) {
-        let mean = sums[0] / f32(dims.c * dims.kh * dims.kw);
+        let mean = whole / f32(dims.c * dims.kh * dims.kw);
         let channel = (vec4<u32>(col * 4u) + vec4<u32>(0u, 1u, 2u, 3u)) < vec4<u32>(dims.o);
         alpha[col] = select(select(vec4<f32>(), vec4<f32>(1.0), channel), mean, dims.rule != 0u);
     }

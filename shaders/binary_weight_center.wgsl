@@ -12,18 +12,8 @@
 
 override WG: u32 = 64u;
 
-struct BinaryWeightDims {
-    kh: u32,
-    kw: u32,
-    c: u32,
-    o: u32,
-    rule: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: BinaryWeightDims;
 @group(0) @binding(1) var<storage, read_write> w: array<vec4<f32>>;
-
-var<workgroup> sums: array<vec4<f32>, WG>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
@@ -34,15 +24,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var k = lane.x; k < dims.c; k += WG) {
         sum += w[first + k * o4];
     }
-    sums[lane.x] = sum;
-    workgroupBarrier();
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if (lane.x < half) {
-            sums[lane.x] += sums[lane.x + half];
-        }
-        workgroupBarrier();
-    }
-    let mean = sums[0] / f32(dims.c);
+    let whole = filter_sum(lane.x, sum);
+    let mean = whole / f32(dims.c);
     for (var k = lane.x; k < dims.c; k += WG) {
         w[first + k * o4] = clamp(w[first + k * o4] - mean, vec4<f32>(-1.0), vec4<f32>(1.0));
     }

@@ -15,21 +15,11 @@
 
 override WG: u32 = 64u;
 
-struct BinaryWeightDims {
-    kh: u32,
-    kw: u32,
-    c: u32,
-    o: u32,
-    rule: u32,
-}
-
 @group(0) @binding(0) var<uniform> dims: BinaryWeightDims;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> g: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> d_w: array<vec4<f32>>;
-
-var<workgroup> sums: array<vec4<f32>, WG>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
@@ -45,17 +35,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             sum += g[k * o4 + col] * sign(w[k * o4 + col]);
         }
     }
-    sums[lane.x] = sum;
-    workgroupBarrier();
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
-        if (lane.x < half) {
-            sums[lane.x] += sums[lane.x + half];
-        }
-        workgroupBarrier();
-    }
+    let whole = filter_sum(lane.x, sum);
 
     let n = f32(dims.c * dims.kh * dims.kw);
-    let mean = sums[0] / n;
+    let mean = whole / n;
     let a = alpha[col];
     let centred = 1.0 - 1.0 / f32(dims.c);
     for (var k = lane.x; k < rows; k += WG) {

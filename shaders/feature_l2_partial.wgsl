@@ -1,15 +1,9 @@
 // Mean square of feature maps, forward: factor sum f^2 over one block of an image's values, a workgroup a block, into
 // partials[offset + (first + image) * blocks + block]. factor is 1 / values of an image, so that maps of any size add
 // up.
-struct FeatureL2Dims {
-    images: u32, first: u32, offset: u32, vectors: u32, block: u32, blocks: u32,
-    weighted: u32, index: u32, factor: f32, bounded: u32, accumulate: u32,
-}
 @group(0) @binding(0) var<uniform> dims: FeatureL2Dims;
 @group(0) @binding(1) var<storage, read> f: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
-
-var<workgroup> lanes: array<f32, 64>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,13 +19,8 @@ fn main(
         let image = row / dims.blocks * dims.vectors;
         for (var i = begin + lane; i < end; i += 64u) { sum += dot(f[image + i], f[image + i]); }
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
+    let whole = lane_sum(lane, vec4<f32>(sum, 0.0, 0.0, 0.0)).x;
     if lane == 0u && row < dims.images * dims.blocks {
-        partials[dims.offset + dims.first * dims.blocks + row] = dims.factor * lanes[0];
+        partials[dims.offset + dims.first * dims.blocks + row] = dims.factor * whole;
     }
 }

@@ -6,8 +6,6 @@ struct LossSumDims { rows: u32, images: u32, blocks: u32, weighted: u32, factor:
 @group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>;
 
-var<workgroup> lanes: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
@@ -17,11 +15,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         if dims.weighted == 1u { own *= weights[row % dims.images]; }
         sum += own;
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
-    if lane == 0u { loss[0] = dims.factor * lanes[0]; }
+    let whole = lane_sum(lane, vec4<f32>(sum, 0.0, 0.0, 0.0)).x;
+    if lane == 0u { loss[0] = dims.factor * whole; }
 }

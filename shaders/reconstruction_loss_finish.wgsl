@@ -11,8 +11,6 @@ struct ReconstructionDims {
 @group(0) @binding(2) var<storage, read_write> differences: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>;
 
-var<workgroup> lanes: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
@@ -22,11 +20,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         differences[n] = dims.each * own;
         sum += select(own.x, own.y, dims.square == 1u);
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
-    if lane == 0u { loss[0] = dims.factor * lanes[0]; }
+    let whole = lane_sum(lane, vec4<f32>(sum, 0.0, 0.0, 0.0)).x;
+    if lane == 0u { loss[0] = dims.factor * whole; }
 }

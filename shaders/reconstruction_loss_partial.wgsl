@@ -9,8 +9,6 @@ struct ReconstructionDims {
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec2<f32>>;
 
-var<workgroup> lanes: array<vec2<f32>, 64>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -28,11 +26,6 @@ fn main(
             sum += vec2<f32>(dot(abs(d), vec4<f32>(1.0)), dot(d, d));
         }
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
-    if lane == 0u && row < dims.images * dims.blocks { partials[dims.first * dims.blocks + row] = lanes[0]; }
+    let whole = lane_sum(lane, vec4<f32>(sum, 0.0, 0.0)).xy;
+    if lane == 0u && row < dims.images * dims.blocks { partials[dims.first * dims.blocks + row] = whole; }
 }

@@ -7,8 +7,6 @@ struct SumRowsDims { rows: u32, columns: u32, accumulate: u32 }
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> total: array<vec4<f32>>;
 
-var<workgroup> lanes: array<vec4<f32>, 64>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -20,14 +18,9 @@ fn main(
     if column < dims.columns {
         for (var row = lane; row < dims.rows; row += 64u) { sum += partials[row * dims.columns + column]; }
     }
-    lanes[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half >>= 1u) {
-        if lane < half { lanes[lane] += lanes[lane + half]; }
-        workgroupBarrier();
-    }
+    let whole = lane_sum(lane, sum);
     if lane == 0u && column < dims.columns {
-        sums[column] = lanes[0];
-        if dims.accumulate == 1u { total[column] += lanes[0]; }
+        sums[column] = whole;
+        if dims.accumulate == 1u { total[column] += whole; }
     }
 }

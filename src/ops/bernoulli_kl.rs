@@ -2,7 +2,7 @@
 //! fair coins.
 
 use super::feature_l2::MapMean;
-use super::{BERNOULLI, INDEX};
+use super::{BERNOULLI, FEATURE_L2_DIMS, INDEX, LANE_SUM};
 use crate::cpu::feature_l2::{FeatureL2Dims, bernoulli_kl_d_input, bernoulli_kl_partial};
 use crate::plan::{Builder, Io, Kernel, Op, Saved, TensorId};
 use crate::{Result, kernel};
@@ -10,7 +10,7 @@ use crate::{Result, kernel};
 /// Sums of blocks.
 pub static PARTIAL: Kernel = kernel!(
     "bernoulli_kl_partial",
-    [INDEX, BERNOULLI],
+    [FEATURE_L2_DIMS, INDEX, BERNOULLI, LANE_SUM],
     FeatureL2Dims,
     [read f: f32, write partials: f32],
     [],
@@ -19,7 +19,7 @@ pub static PARTIAL: Kernel = kernel!(
 /// Gradient of one map.
 pub static D_INPUT: Kernel = kernel!(
     "bernoulli_kl_d_input",
-    [INDEX, BERNOULLI],
+    [FEATURE_L2_DIMS, INDEX, BERNOULLI],
     FeatureL2Dims,
     [read f: f32, read weights: f32, read scale: f32, update d_f: f32],
     [],

@@ -1,8 +1,8 @@
 //! Packed binary 2-D convolution: sign words in memory, xor and countOneBits in the kernel, exact integers; the
 //! straight-through gradients of BiDet's code (docs/method.md, section 1).
 
-use super::CONV_DIMS;
 use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
+use super::{BINARY_WEIGHT, CONV_DIMS};
 use crate::cpu::binary_conv2d as twin;
 use crate::cpu::binary_conv2d::{BinaryWeightDims, SignPackDims};
 use crate::cpu::conv2d::ConvDims;
@@ -15,19 +15,18 @@ pub static SIGN_PACK: Kernel =
 /// Sign words and alpha of latent weights.
 pub static WEIGHT: Kernel = kernel!(
     "binary_weight",
-    [],
+    [BINARY_WEIGHT],
     BinaryWeightDims,
     [read w: f32, write words: u32, write alpha: f32],
     ["WG"],
     twin::binary_weight
 );
 /// Centres and clamps latent weights.
-pub static CENTER: Kernel =
-    kernel!("binary_weight_center", [], BinaryWeightDims, [update w: f32], ["WG"], twin::binary_weight_center);
+pub static CENTER: Kernel = kernel!("binary_weight_center", [BINARY_WEIGHT], BinaryWeightDims, [update w: f32], ["WG"], twin::binary_weight_center);
 /// Gradient to the latent weights.
 pub static D_LATENT: Kernel = kernel!(
     "binary_weight_d_latent",
-    [],
+    [BINARY_WEIGHT],
     BinaryWeightDims,
     [read w: f32, read g: f32, read alpha: f32, update d_w: f32],
     ["WG"],

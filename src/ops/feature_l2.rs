@@ -1,7 +1,7 @@
 //! The compression term of the information-bottleneck objective: the mean square of the high-level feature maps.
 
 use super::loss_sum::{check_scale, loss_sum, scale_or_one};
-use super::{INDEX, map_shape};
+use super::{FEATURE_L2_DIMS, INDEX, LANE_SUM, map_shape};
 use crate::cpu::feature_l2::{FeatureL2Dims, feature_l2_d_input, feature_l2_partial};
 use crate::plan::{Builder, Cost, Format, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups};
 use crate::{Error, Result, kernel};
@@ -9,7 +9,7 @@ use crate::{Error, Result, kernel};
 /// Sums of blocks.
 pub static PARTIAL: Kernel = kernel!(
     "feature_l2_partial",
-    [INDEX],
+    [FEATURE_L2_DIMS, INDEX, LANE_SUM],
     FeatureL2Dims,
     [read f: f32, write partials: f32],
     [],
@@ -18,7 +18,7 @@ pub static PARTIAL: Kernel = kernel!(
 /// Gradient of one map.
 pub static D_INPUT: Kernel = kernel!(
     "feature_l2_d_input",
-    [INDEX],
+    [FEATURE_L2_DIMS, INDEX],
     FeatureL2Dims,
     [read f: f32, read weights: f32, read scale: f32, update d_f: f32],
     [],

@@ -1,6 +1,7 @@
 //! The last stage of the losses that keep partial sums an image and block, and their weight in the whole objective.
 //! Not an operation of its own.
 
+use super::LANE_SUM;
 use crate::cpu::loss_sum::{LossSumDims, loss_sum as loss_sum_twin};
 use crate::plan::{Builder, Cost, Format, Groups, Kernel, Shape, TensorId};
 use crate::{Error, Result, kernel};
@@ -8,7 +9,7 @@ use crate::{Error, Result, kernel};
 /// The kernel.
 pub static LOSS_SUM: Kernel = kernel!(
     "loss_sum",
-    [],
+    [LANE_SUM],
     LossSumDims,
     [read partials: f32, read weights: f32, write loss: f32],
     [],

@@ -50,6 +50,14 @@ use crate::{Error, Result};
 
 /// `shaders/common/bernoulli.wgsl`
 pub const BERNOULLI: Common = Common { name: "bernoulli", source: include_str!("../../shaders/common/bernoulli.wgsl") };
+/// `shaders/common/binary_weight.wgsl`
+pub const BINARY_WEIGHT: Common =
+    Common { name: "binary_weight", source: include_str!("../../shaders/common/binary_weight.wgsl") };
+/// `shaders/common/feature_l2_dims.wgsl`
+pub const FEATURE_L2_DIMS: Common =
+    Common { name: "feature_l2_dims", source: include_str!("../../shaders/common/feature_l2_dims.wgsl") };
+/// `shaders/common/lane_sum.wgsl`
+pub const LANE_SUM: Common = Common { name: "lane_sum", source: include_str!("../../shaders/common/lane_sum.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
 pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
 /// `shaders/common/index.wgsl`

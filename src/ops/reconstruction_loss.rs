@@ -1,7 +1,7 @@
 //! The difference of a reconstruction from its target: the pixel term of generator and autoencoder.
 
 use super::loss_sum::{check_scale, scale_or_one};
-use super::{INDEX, same_map};
+use super::{INDEX, LANE_SUM, same_map};
 use crate::cpu::reconstruction_loss::*;
 use crate::plan::{Builder, Cost, Format, Groups, Io, Kernel, Op, Saved, Shape, TensorId, flat_groups};
 use crate::{Error, Result, kernel};
@@ -9,7 +9,7 @@ use crate::{Error, Result, kernel};
 /// Sums of blocks.
 pub static PARTIAL: Kernel = kernel!(
     "reconstruction_loss_partial",
-    [INDEX],
+    [INDEX, LANE_SUM],
     ReconstructionDims,
     [read g: f32, read x: f32, write partials: f32],
     [],
@@ -18,7 +18,7 @@ pub static PARTIAL: Kernel = kernel!(
 /// The loss and the images' differences.
 pub static FINISH: Kernel = kernel!(
     "reconstruction_loss_finish",
-    [],
+    [LANE_SUM],
     ReconstructionDims,
     [read partials: f32, write differences: f32, write loss: f32],
     [],

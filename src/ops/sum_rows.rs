@@ -1,7 +1,7 @@
 //! Column sums: the second stage of the reductions that keep partial sums an image and block, so that neither slices nor
 //! the number of threads change a bit. Not an operation of its own.
 
-use super::INDEX;
+use super::{INDEX, LANE_SUM};
 use crate::cpu::sum_rows::{SumRowsDims, sum_rows as sum_rows_twin};
 use crate::plan::{Builder, Cost, Format, Grad, Groups, Kernel, TensorId, flat_groups};
 use crate::{Result, kernel};
@@ -9,7 +9,7 @@ use crate::{Result, kernel};
 /// The kernel.
 pub static SUM_ROWS: Kernel = kernel!(
     "sum_rows",
-    [INDEX],
+    [INDEX, LANE_SUM],
     SumRowsDims,
     [read partials: f32, write sums: f32, update total: f32],
     [],
