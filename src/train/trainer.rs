@@ -480,7 +480,8 @@ impl Trainer {
         WeightFile { tensors, metadata, ..Default::default() }
     }
 
-    /// Saves the checkpoint, then the weights alone.
+    /// Saves the weights alone, then the checkpoint: it is what says that a step is saved, so that a run that is killed in
+    /// between makes the step again, and with it the files that follow from it.
     fn save(&mut self, state: &mut State) -> Result<()> {
         state.saved = Some(state.step);
         let c = Checkpoint {
@@ -494,14 +495,14 @@ impl Trainer {
             seconds: state.seconds(),
             config: self.job.config.to_toml()?,
         };
-        let path = self.job.folder.checkpoint();
-        c.save(&path, self.executor.as_mut(), &self.moments)?;
         let (weights, estimator) = detector_and_estimator(collect(self.executor.as_mut())?);
         self.weight_file(weights, state.step).write(&self.job.folder.last())?;
         if !estimator.is_empty() {
             self.weight_file(estimator, state.step).write(&self.job.folder.estimator())?;
             self.save_reconstructions()?;
         }
+        let path = self.job.folder.checkpoint();
+        c.save(&path, self.executor.as_mut(), &self.moments)?;
         self.tell(Event::CheckpointSaved { path, step: state.step })
     }
 
