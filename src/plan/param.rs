@@ -122,13 +122,26 @@ fn check_len(name: &str, got: usize, want: usize) -> Result<()> {
     Err(Error::shape(name, format!("{want} values"), format!("{got}")))
 }
 
-/// From N,C,H,W (weights: O,I,KH,KW; dense formats: as they are) to the tensor's own format.
+/// From N,C,H,W (weights: O,I,KH,KW; dense formats: as they are) to the tensor's own format. Fixed-point numbers, bytes
+/// and the bits of sign words are numbers here; dense integers are given as the bits of a float.
 pub fn to_engine(info: &TensorInfo, data: &[f32]) -> Result<Vec<u32>> {
     let s = info.shape;
     check_len(&info.name, data.len(), s.len() as usize)?;
     let (n, h, w, c) = (s.n as usize, s.h as usize, s.w as usize, s.c as usize);
     let mut out = vec![0u32; info.format.elements(s) as usize];
     match info.format {
+        Format::Fixed | Format::Bytes | Format::Words => {
+            let (lane, words) = lanes(info.format, s.c);
+            for i in 0..n {
+                for k in 0..c {
+                    let (word, shift, bits) = lane(k);
+                    for p in 0..h * w {
+                        let value = data[(i * c + k) * h * w + p] as i32 as u32;
+                        out[(i * h * w + p) * words + word] |= (value & (u32::MAX >> (32 - bits))) << shift;
+                    }
+                }
+            }
+        }
         Format::Map => {
             let pitch = round4(s.c) as usize;
             for i in 0..n {
@@ -156,9 +169,17 @@ pub fn to_engine(info: &TensorInfo, data: &[f32]) -> Result<Vec<u32>> {
                 *o = v.to_bits();
             }
         }
-        Format::Words => return Err(Error::shape(&info.name, "a float tensor", "sign words")),
     }
     Ok(out)
+}
+
+/// Where channel k of a pixel lies in an integer map (word, lowest bit, number of bits), and the words of a pixel.
+fn lanes(format: Format, channels: u32) -> (fn(usize) -> (usize, u32, u32), usize) {
+    match format {
+        Format::Bytes => (|k| (k / 4, 8 * (k % 4) as u32, 8), channels.div_ceil(4) as usize),
+        Format::Words => (|k| (k / 32, (k % 32) as u32, 1), channels.div_ceil(32) as usize),
+        _ => (|k| (k, 0, 32), round4(channels) as usize),
+    }
 }
 
 /// The reverse of [`to_engine`]; padding is dropped.
@@ -168,6 +189,20 @@ pub fn from_engine(info: &TensorInfo, words: &[u32]) -> Result<Vec<f32>> {
     let (n, h, w, c) = (s.n as usize, s.h as usize, s.w as usize, s.c as usize);
     let mut out = vec![0f32; s.len() as usize];
     match info.format {
+        Format::Fixed | Format::Bytes | Format::Words => {
+            let (lane, pitch) = lanes(info.format, s.c);
+            for i in 0..n {
+                for k in 0..c {
+                    let (word, shift, bits) = lane(k);
+                    for p in 0..h * w {
+                        let high = words[(i * h * w + p) * pitch + word] << (32 - bits - shift);
+                        // Bits are 0 or 1, the others have a sign.
+                        let value = if bits == 1 { (high >> 31) as i32 } else { high as i32 >> (32 - bits) };
+                        out[(i * c + k) * h * w + p] = value as f32;
+                    }
+                }
+            }
+        }
         Format::Map => {
             let pitch = round4(s.c) as usize;
             for i in 0..n {
@@ -193,7 +228,6 @@ pub fn from_engine(info: &TensorInfo, words: &[u32]) -> Result<Vec<f32>> {
                 *o = f32::from_bits(*v);
             }
         }
-        Format::Words => return Err(Error::shape(&info.name, "a float tensor", "sign words")),
     }
     Ok(out)
 }

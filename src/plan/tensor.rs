@@ -69,6 +69,10 @@ pub enum Format {
     /// u32 sign words, N,H,W,ceil(C/32): bit i of word j is channel 32 j + i; 1 means -1 (or "active" after a ReLU), 0
     /// means +1; bits past C are 0.
     Words,
+    /// i32 fixed-point numbers, laid out as [`Format::Map`], the pad lanes 0 too.
+    Fixed,
+    /// Signed bytes, four to a u32, N,H,W,ceil(C/4): byte i of word j is channel 4 j + i; bytes past C are 0.
+    Bytes,
     /// f32, dense n*h*w*c without padding.
     Flat,
     /// u32, dense n*h*w*c without padding.
@@ -84,7 +88,8 @@ impl Format {
     /// Number of 4-byte elements of `shape` in this format.
     pub fn elements(self, shape: Shape) -> u64 {
         match self {
-            Format::Map => shape.pixels() * round4(shape.c) as u64,
+            Format::Map | Format::Fixed => shape.pixels() * round4(shape.c) as u64,
+            Format::Bytes => shape.pixels() * shape.c.div_ceil(4) as u64,
             Format::Words => shape.pixels() * shape.c.div_ceil(32) as u64,
             Format::Flat | Format::FlatU32 | Format::FlatI32 => shape.len(),
             Format::Weight => shape.n as u64 * shape.h as u64 * round4(shape.w) as u64 * round4(shape.c) as u64,
