@@ -33,285 +33,35 @@ override WORDS4: bool = false;
 @group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;
 
-/// A pixel of z; n = dims.n says that it lies past the last one.
-struct Pixel {
-    n: u32,
-    p: u32,
-    q: u32,
-}
-
-fn pixel_at(i: u32) -> Pixel {
-    let row = i / dims.q;
-    return Pixel(row / dims.p, row % dims.p, i % dims.q);
-}
-
-fn next(a: Pixel) -> Pixel {
-    var b = Pixel(a.n, a.p, a.q + 1u);
-    if (b.q == dims.q) {
-        b.q = 0u;
-        b.p += 1u;
-    }
-    if (b.p == dims.p) {
-        b.p = 0u;
-        b.n += 1u;
-    }
-    return b;
-}
-
-/// Where the input of one tap lies: its first word in x, and a mask of all ones if there is such a pixel, else 0.
-struct Tap {
-    at: u32,
-    inside: u32,
-}
-
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
-    let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 31u) / 32u);
-    return Tap(select(0u, at, inside), select(0u, 0xffffffffu, inside));
-}
-
-/// The word that a tap reads: `word`, or outside the map the word of the padding. `valid`: the bits that are channels.
-fn padded(t: Tap, word: u32, valid: u32) -> u32 {
-    if (MODE == 0u || MODE == 3u) {
-        return (word & t.inside) | (valid & ~t.inside);
-    }
-    return word & t.inside;
-}
-
-/// The product of one word of x with the words of four output channels.
-fn count(word: u32, t: Tap, weights: vec4<u32>) -> vec4<u32> {
-    let differ = vec4<u32>(word) ^ weights;
-    if (MODE == 1u) {
-        return countOneBits(differ & vec4<u32>(t.inside));
-    }
-    if (MODE == 2u) {
-        return countOneBits(differ & vec4<u32>(word));
-    }
-    if (MODE == 3u) {
-        return countOneBits((differ ^ vec4<u32>(~t.inside)) & vec4<u32>(word));
-    }
-    return countOneBits(differ);
-}
-
-/// Four words of x, products summed; wx to ww are the weights of the four words.
-fn count4(v: vec4<u32>, t: Tap, wx: vec4<u32>, wy: vec4<u32>, wz: vec4<u32>, ww: vec4<u32>) -> vec4<u32> {
-    return count(v.x, t, wx) + count(v.y, t, wy) + count(v.z, t, wz) + count(v.w, t, ww);
-}
-
-fn load_word(t: Tap, j: u32, valid: u32) -> u32 {
-    let i = t.at + j;
-    return padded(t, x[i >> 2u][i & 3u], valid);
-}
-
-/// Words j to j + 3; `valid` belongs to the last of them.
-fn load_words(t: Tap, j: u32, valid: u32) -> vec4<u32> {
-    let v = x[(t.at + j) >> 2u];
-    let full = 0xffffffffu;
-    return vec4<u32>(padded(t, v.x, full), padded(t, v.y, full), padded(t, v.z, full), padded(t, v.w, valid));
-}
-
-/// What of the sum does not depend on the weights: channels inside (MODE 1), ones of x (MODES 2, 3), for one word.
-fn weightless(t: Tap, word: u32, valid: u32) -> u32 {
-    if (MODE == 1u) {
-        return countOneBits(valid & t.inside);
-    }
-    if (MODE >= 2u) {
-        return countOneBits(word);
-    }
-    return 0u;
-}
-
-fn weightless4(t: Tap, v: vec4<u32>, valid: u32) -> u32 {
-    let full = 0xffffffffu;
-    return weightless(t, v.x, full) + weightless(t, v.y, full) + weightless(t, v.z, full) + weightless(t, v.w, valid);
-}
-
 fn store(row: u32, col: u32, o4: u32, weightless: u32, d: vec4<u32>) {
     if (row < dims.n * dims.p * dims.q && col < o4) {
-        let k = select(weightless, dims.c * dims.kh * dims.kw, MODE == 0u);
-        let sum = vec4<f32>(vec4<i32>(i32(k)) - 2 * vec4<i32>(d));
-        z[row * o4 + col] = alpha[col] * select(sum, -sum, MODE >= 2u);
+        z[row * o4 + col] = alpha[col] * vec4<f32>(binary_sum(weightless, d));
     }
 }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) lane: vec3<u32>) {
-    let words = (dims.c + 31u) / 32u;
     let o4 = (dims.o + 3u) / 4u;
     let row = (group.x * (WG / WG_COLS) + lane.x / WG_COLS) * 8u;
     let col = (group.y * WG_COLS + lane.x % WG_COLS) * 2u;
     if (row >= dims.n * dims.p * dims.q || col >= o4) {
         return;
     }
-    let col_b = min(col + 1u, o4 - 1u);
-    let last = 0xffffffffu >> (31u - (dims.c - 1u) % 32u);
-
-    let r0 = pixel_at(row);
-    let r1 = next(r0);
-    let r2 = next(r1);
-    let r3 = next(r2);
-    let r4 = next(r3);
-    let r5 = next(r4);
-    let r6 = next(r5);
-    let r7 = next(r6);
-    var a0 = vec4<u32>();
-    var b0 = vec4<u32>();
-    var k0 = 0u;
-    var a1 = vec4<u32>();
-    var b1 = vec4<u32>();
-    var k1 = 0u;
-    var a2 = vec4<u32>();
-    var b2 = vec4<u32>();
-    var k2 = 0u;
-    var a3 = vec4<u32>();
-    var b3 = vec4<u32>();
-    var k3 = 0u;
-    var a4 = vec4<u32>();
-    var b4 = vec4<u32>();
-    var k4 = 0u;
-    var a5 = vec4<u32>();
-    var b5 = vec4<u32>();
-    var k5 = 0u;
-    var a6 = vec4<u32>();
-    var b6 = vec4<u32>();
-    var k6 = 0u;
-    var a7 = vec4<u32>();
-    var b7 = vec4<u32>();
-    var k7 = 0u;
-
-    var kh = 0u;
-    var kw = 0u;
-    loop {
-        let t0 = tap_of(r0, kh, kw);
-        let t1 = tap_of(r1, kh, kw);
-        let t2 = tap_of(r2, kh, kw);
-        let t3 = tap_of(r3, kh, kw);
-        let t4 = tap_of(r4, kh, kw);
-        let t5 = tap_of(r5, kh, kw);
-        let t6 = tap_of(r6, kh, kw);
-        let t7 = tap_of(r7, kh, kw);
-        var at = (kh * dims.kw + kw) * words * o4;
-        var j = 0u;
-        if (WORDS4) {
-            loop {
-                let valid = select(0xffffffffu, last, j + 4u == words);
-                let ax = w[at + col];
-                let ay = w[at + o4 + col];
-                let az = w[at + 2u * o4 + col];
-                let aw = w[at + 3u * o4 + col];
-                let bx = w[at + col_b];
-                let by = w[at + o4 + col_b];
-                let bz = w[at + 2u * o4 + col_b];
-                let bw = w[at + 3u * o4 + col_b];
-                let x0 = load_words(t0, j, valid);
-                a0 += count4(x0, t0, ax, ay, az, aw);
-                b0 += count4(x0, t0, bx, by, bz, bw);
-                k0 += weightless4(t0, x0, valid);
-                let x1 = load_words(t1, j, valid);
-                a1 += count4(x1, t1, ax, ay, az, aw);
-                b1 += count4(x1, t1, bx, by, bz, bw);
-                k1 += weightless4(t1, x1, valid);
-                let x2 = load_words(t2, j, valid);
-                a2 += count4(x2, t2, ax, ay, az, aw);
-                b2 += count4(x2, t2, bx, by, bz, bw);
-                k2 += weightless4(t2, x2, valid);
-                let x3 = load_words(t3, j, valid);
-                a3 += count4(x3, t3, ax, ay, az, aw);
-                b3 += count4(x3, t3, bx, by, bz, bw);
-                k3 += weightless4(t3, x3, valid);
-                let x4 = load_words(t4, j, valid);
-                a4 += count4(x4, t4, ax, ay, az, aw);
-                b4 += count4(x4, t4, bx, by, bz, bw);
-                k4 += weightless4(t4, x4, valid);
-                let x5 = load_words(t5, j, valid);
-                a5 += count4(x5, t5, ax, ay, az, aw);
-                b5 += count4(x5, t5, bx, by, bz, bw);
-                k5 += weightless4(t5, x5, valid);
-                let x6 = load_words(t6, j, valid);
-                a6 += count4(x6, t6, ax, ay, az, aw);
-                b6 += count4(x6, t6, bx, by, bz, bw);
-                k6 += weightless4(t6, x6, valid);
-                let x7 = load_words(t7, j, valid);
-                a7 += count4(x7, t7, ax, ay, az, aw);
-                b7 += count4(x7, t7, bx, by, bz, bw);
-                k7 += weightless4(t7, x7, valid);
-                continuing {
-                    at += 4u * o4;
-                    j += 4u;
-                    break if j >= words;
-                }
-            }
-        } else {
-            loop {
-                let valid = select(0xffffffffu, last, j + 1u == words);
-                let wa = w[at + col];
-                let wb = w[at + col_b];
-                let x0 = load_word(t0, j, valid);
-                a0 += count(x0, t0, wa);
-                b0 += count(x0, t0, wb);
-                k0 += weightless(t0, x0, valid);
-                let x1 = load_word(t1, j, valid);
-                a1 += count(x1, t1, wa);
-                b1 += count(x1, t1, wb);
-                k1 += weightless(t1, x1, valid);
-                let x2 = load_word(t2, j, valid);
-                a2 += count(x2, t2, wa);
-                b2 += count(x2, t2, wb);
-                k2 += weightless(t2, x2, valid);
-                let x3 = load_word(t3, j, valid);
-                a3 += count(x3, t3, wa);
-                b3 += count(x3, t3, wb);
-                k3 += weightless(t3, x3, valid);
-                let x4 = load_word(t4, j, valid);
-                a4 += count(x4, t4, wa);
-                b4 += count(x4, t4, wb);
-                k4 += weightless(t4, x4, valid);
-                let x5 = load_word(t5, j, valid);
-                a5 += count(x5, t5, wa);
-                b5 += count(x5, t5, wb);
-                k5 += weightless(t5, x5, valid);
-                let x6 = load_word(t6, j, valid);
-                a6 += count(x6, t6, wa);
-                b6 += count(x6, t6, wb);
-                k6 += weightless(t6, x6, valid);
-                let x7 = load_word(t7, j, valid);
-                a7 += count(x7, t7, wa);
-                b7 += count(x7, t7, wb);
-                k7 += weightless(t7, x7, valid);
-                continuing {
-                    at += o4;
-                    j += 1u;
-                    break if j >= words;
-                }
-            }
-        }
-        continuing {
-            kw += 1u;
-            if (kw == dims.kw) {
-                kw = 0u;
-                kh += 1u;
-            }
-            break if kh >= dims.kh;
-        }
-    }
-
-    store(row + 0u, col, o4, k0, a0);
-    store(row + 0u, col + 1u, o4, k0, b0);
-    store(row + 1u, col, o4, k1, a1);
-    store(row + 1u, col + 1u, o4, k1, b1);
-    store(row + 2u, col, o4, k2, a2);
-    store(row + 2u, col + 1u, o4, k2, b2);
-    store(row + 3u, col, o4, k3, a3);
-    store(row + 3u, col + 1u, o4, k3, b3);
-    store(row + 4u, col, o4, k4, a4);
-    store(row + 4u, col + 1u, o4, k4, b4);
-    store(row + 5u, col, o4, k5, a5);
-    store(row + 5u, col + 1u, o4, k5, b5);
-    store(row + 6u, col, o4, k6, a6);
-    store(row + 6u, col + 1u, o4, k6, b6);
-    store(row + 7u, col, o4, k7, a7);
-    store(row + 7u, col + 1u, o4, k7, b7);
+    let d = binary_counts(row, col, o4);
+    store(row + 0u, col, o4, d.k0, d.a0);
+    store(row + 0u, col + 1u, o4, d.k0, d.b0);
+    store(row + 1u, col, o4, d.k1, d.a1);
+    store(row + 1u, col + 1u, o4, d.k1, d.b1);
+    store(row + 2u, col, o4, d.k2, d.a2);
+    store(row + 2u, col + 1u, o4, d.k2, d.b2);
+    store(row + 3u, col, o4, d.k3, d.a3);
+    store(row + 3u, col + 1u, o4, d.k3, d.b3);
+    store(row + 4u, col, o4, d.k4, d.a4);
+    store(row + 4u, col + 1u, o4, d.k4, d.b4);
+    store(row + 5u, col, o4, d.k5, d.a5);
+    store(row + 5u, col + 1u, o4, d.k5, d.b5);
+    store(row + 6u, col, o4, d.k6, d.a6);
+    store(row + 6u, col + 1u, o4, d.k6, d.b6);
+    store(row + 7u, col, o4, d.k7, d.a7);
+    store(row + 7u, col + 1u, o4, d.k7, d.b7);
 }

@@ -11,6 +11,7 @@
 //! | [`models`] | networks as graphs of operations |
 //! | [`train`] | the training plan, the loop, schedules, checkpoints, run folders |
 //! | [`predict`] | from images to detections with a trained network ([`predict::Predictor::open`]) |
+//! | [`deploy`] | one small file for use ([`Detector::load`]), and a plan that only infers |
 //! | [`measure`], [`complexity`] | everything that is measured of one; how complex images are to it |
 //! | [`data`], [`detect`], [`eval`] | data sets and loading; boxes, priors, matching, suppression; VOC and COCO metrics |
 //! | [`report`] | listeners of the loop: progress, logs, TensorBoard, plots, the HTML report; drawing |
@@ -38,6 +39,7 @@ pub mod complexity;
 pub mod config;
 pub mod cpu;
 pub mod data;
+pub mod deploy;
 pub mod detect;
 pub mod device;
 mod error;
@@ -55,4 +57,5 @@ pub mod testing;
 pub mod train;
 pub mod weights;
 
+pub use deploy::Detector;
 pub use error::{Error, Result};

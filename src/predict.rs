@@ -27,13 +27,14 @@ use rayon::prelude::*;
 
 use crate::config::ModelConfig;
 use crate::data::{Batch, Dataset, Loader, LoaderOptions, Note, Sample};
+use crate::deploy::{self, DeployFile, Precision, Program};
 use crate::detect::codec::decode_boxes;
 pub use crate::detect::decode::softmax;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
 use crate::device::Device;
 use crate::models::{Detector, Network};
-use crate::plan::{Builder, Executor, Mode, PlanLimits};
+use crate::plan::{Builder, Executor, Mode, PlanLimits, round4};
 use crate::train::RunFolder;
 use crate::weights::{FileTensor, Transfer, WeightFile, compare, load};
 use crate::{Error, Result};
@@ -46,10 +47,62 @@ pub struct Predictor {
     /// What it detects, and how.
     pub detector: Detector,
     executor: Box<dyn Executor>,
-    network: Network,
+    network: Ends,
     batch: usize,
+    options: DecodeOptions,
     /// Where the weights came from.
     path: PathBuf,
+}
+
+/// Where a network's images go in and its outputs come out.
+enum Ends {
+    /// As it was trained.
+    Trained(Network),
+    /// A deploy file's.
+    Deployed { ends: deploy::Ends, heads: Vec<deploy::Head>, precision: Precision, fractions: Vec<u32> },
+}
+
+/// A trained detector before it is on a device.
+pub enum Model {
+    /// Of a run: what it detects and how, and its weights.
+    Trained(Box<Detector>, WeightFile),
+    /// A deploy file.
+    Deployed(Box<DeployFile>),
+}
+
+impl Model {
+    /// From a run folder, from a weight file that a run wrote ([`trained`]), or from a deploy file.
+    ///
+    /// # Errors
+    /// As [`trained`] and [`DeployFile::open`].
+    pub fn open(path: &Path) -> Result<Model> {
+        if path.is_dir() {
+            let (detector, file) = trained(path)?;
+            return Ok(Model::Trained(Box::new(detector), file));
+        }
+        let file = WeightFile::read(path)?;
+        if DeployFile::is(&file) {
+            return Ok(Model::Deployed(Box::new(DeployFile::open(file)?)));
+        }
+        let (detector, file) = of_file(file)?;
+        Ok(Model::Trained(Box::new(detector), file))
+    }
+
+    /// What it detects, and how.
+    pub fn detector(&self) -> &Detector {
+        match self {
+            Model::Trained(detector, _) => detector,
+            Model::Deployed(file) => &file.detector,
+        }
+    }
+
+    /// The file it is from.
+    pub fn path(&self) -> &Path {
+        match self {
+            Model::Trained(_, file) => &file.path,
+            Model::Deployed(file) => &file.numbers.path,
+        }
+    }
 }
 
 /// A network's outputs for some images, as they come.
@@ -102,7 +155,11 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
     } else {
         path.to_path_buf()
     };
-    let weights = WeightFile::read(&file)?;
+    of_file(WeightFile::read(&file)?)
+}
+
+fn of_file(weights: WeightFile) -> Result<(Detector, WeightFile)> {
+    let file = weights.path.clone();
     let remedy = "Give a run folder, or the last.safetensors or best.safetensors that it holds.";
     let json: serde_json::Value = serde_json::from_str(&weights.metadata)
         .map_err(|_| Error::format(&file, "does not say which network it is for", remedy))?;
@@ -122,15 +179,51 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
 }
 
 impl Predictor {
-    /// Opens a [`trained`] detector on a device, for one image at a time.
+    /// Opens a trained detector on a device, for one image at a time.
     ///
     /// # Errors
-    /// As [`trained`]; those of the device.
+    /// As [`Model::open`]; those of the device.
     pub fn open(path: &Path, device: &Device) -> Result<Predictor> {
-        let (detector, weights) = trained(path)?;
-        let mut predictor = Predictor::new(detector, device, 1)?;
-        predictor.load(&weights)?;
-        Ok(predictor)
+        Predictor::of(Model::open(path)?, device, 1)
+    }
+
+    /// Puts a detector on a device, for `batch` images at a time.
+    ///
+    /// # Errors
+    /// Those of the device; of a deploy file, arrays that are missing or of another size.
+    pub fn of(model: Model, device: &Device, batch: usize) -> Result<Predictor> {
+        match model {
+            Model::Trained(detector, weights) => {
+                let mut predictor = Predictor::new(*detector, device, batch)?;
+                predictor.load(&weights)?;
+                Ok(predictor)
+            }
+            Model::Deployed(file) => Predictor::deployed(*file, device, batch),
+        }
+    }
+
+    fn deployed(file: DeployFile, device: &Device, batch: usize) -> Result<Predictor> {
+        let DeployFile { detector, numbers, nms, .. } = file;
+        let program = Program::of(&detector)?;
+        let heads = if numbers.precision == Precision::Exact { program.heads.len() } else { 0 };
+        if numbers.head_fractions.len() != heads {
+            let found = format!("has {} fixed points of heads, expected {heads}", numbers.head_fractions.len());
+            return Err(Error::format(&numbers.path, found, "Make it again: `autobidet export RUN --out FILE`."));
+        }
+        let (plan, ends) = deploy::plan(&detector, &program, &numbers, device.limits(), batch as u32, &[])?;
+        let network = Ends::Deployed {
+            ends,
+            heads: program.heads,
+            precision: numbers.precision,
+            fractions: numbers.head_fractions,
+        };
+        let executor = device.executor(Arc::new(plan))?;
+        Ok(Predictor { detector, executor, network, batch, options: nms, path: numbers.path })
+    }
+
+    /// How detections are chosen where nothing else is said.
+    pub fn options(&self) -> DecodeOptions {
+        self.options
     }
 
     /// What is in an image of any size, in its pixels, by falling score.
@@ -156,10 +249,11 @@ impl Predictor {
             Ok(n)
         })?;
         let executor = device.executor(Arc::new(plan))?;
-        Ok(Predictor { detector, executor, network, batch, path: PathBuf::new() })
+        let (network, options) = (Ends::Trained(network), DecodeOptions::default());
+        Ok(Predictor { detector, executor, network, batch, options, path: PathBuf::new() })
     }
 
-    /// Takes weights from a file; every tensor must be there.
+    /// Takes weights of a run from a file; every tensor must be there.
     pub fn load(&mut self, file: &WeightFile) -> Result<Transfer> {
         self.path = file.path.clone();
         load(self.executor.as_mut(), file, true)
@@ -202,11 +296,49 @@ impl Predictor {
         // A short batch is padded with zeros; what comes out for them is dropped.
         let mut padded = images.to_vec();
         padded.resize(self.batch * one, 0.0);
-        self.executor.write_f32(self.network.images, &padded)?;
-        self.executor.run(&["forward"])?;
         let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
-        let mut locations = self.executor.read_f32(self.network.locations)?;
-        let mut logits = self.executor.read_f32(self.network.logits)?;
+        let (mut locations, mut logits) = match &self.network {
+            Ends::Trained(network) => {
+                self.executor.write_f32(network.images, &padded)?;
+                self.executor.run(&["forward"])?;
+                (self.executor.read_f32(network.locations)?, self.executor.read_f32(network.logits)?)
+            }
+            Ends::Deployed { ends, heads, precision, fractions } => {
+                match precision {
+                    Precision::Float => self.executor.write_f32(ends.images, &padded)?,
+                    Precision::Exact => {
+                        let bytes = self.detector.preprocess.bytes(&padded);
+                        self.executor.write(ends.images, &bytes)?;
+                    }
+                }
+                self.executor.run(&["forward"])?;
+                let (mut locations, mut logits) = (vec![0.0; n * p * 8], vec![0.0; n * p * k]);
+                let mut first = 0;
+                for (i, (t, head)) in ends.heads.iter().zip(heads).enumerate() {
+                    let shape = self.executor.plan().info(*t).shape;
+                    let words = self.executor.read(*t)?;
+                    let unit = fractions.get(i).map(|f| 0.5f64.powi(*f as i32));
+                    let number = |w: &u32| match unit {
+                        Some(unit) => (*w as i32 as f64 * unit) as f32,
+                        None => f32::from_bits(*w),
+                    };
+                    let (boxes, cells) = (head.boxes as usize, (shape.h * shape.w) as usize);
+                    let pitch = round4(shape.c) as usize;
+                    for (at, pixel) in words.chunks_exact(pitch).take(n * cells).enumerate() {
+                        let prior = at / cells * p + first + at % cells * boxes;
+                        let (loc, conf) = pixel[..boxes * (4 + k)].split_at(4 * boxes);
+                        // The log-variances are not in the file; 0 stands for them.
+                        let means = locations[prior * 8..][..boxes * 8].chunks_exact_mut(8);
+                        for (to, from) in means.zip(loc.chunks_exact(4)) {
+                            to[4..].iter_mut().zip(from).for_each(|(t, f)| *t = number(f));
+                        }
+                        logits[prior * k..][..boxes * k].iter_mut().zip(conf).for_each(|(t, f)| *t = number(f));
+                    }
+                    first += cells * boxes;
+                }
+                (locations, logits)
+            }
+        };
         locations.truncate(n * p * 8);
         logits.truncate(n * p * k);
         Ok(Raw { n, locations, logits })

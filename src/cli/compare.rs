@@ -16,7 +16,7 @@ use crate::eval::prior_counts::{AtRecall, HEADING};
 use crate::eval::sparsity::{SCORE, recall_at, sparsity};
 use crate::eval::{Bootstrap, EvalOptions, Evaluation, Metric, Paired, PriorCounts, RecallCurve, Sparsity, evaluate};
 use crate::measure::measure;
-use crate::predict::{Predictor, trained};
+use crate::predict::{Model, Predictor};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -85,7 +85,8 @@ pub fn run(args: Args) -> Result<()> {
     data.scenes_test = args.scenes_test.unwrap_or(data.scenes_test);
     let config = RunConfig { data, ..Default::default() };
     config.check()?;
-    let classes = [trained(&args.a)?.0.config.classes, trained(&args.b)?.0.config.classes];
+    let classes_of = |path: &Path| Ok::<_, Error>(Model::open(path)?.detector().config.classes.clone());
+    let classes = [classes_of(&args.a)?, classes_of(&args.b)?];
     if classes[0] != classes[1] {
         return Err(Error::data(
             &args.b,
@@ -115,10 +116,10 @@ fn look(
     options: &EvalOptions,
     taus: &[f64],
 ) -> Result<Side> {
-    let (detector, file) = trained(path)?;
-    let method = format!("{} {}", detector.config.name.as_str(), detector.config.method);
-    let mut predictor = Predictor::new(detector, device, args.batch as usize)?;
-    predictor.load(&file)?;
+    let model = Model::open(path)?;
+    let config = &model.detector().config;
+    let method = format!("{} {}", config.name.as_str(), config.method);
+    let mut predictor = Predictor::of(model, device, args.batch as usize)?;
     let bar = bar(set.images.len() as u64, "images");
     let measured = measure(&mut predictor, set, 0, |done, _| {
         bar.set_position(done as u64);

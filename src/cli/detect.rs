@@ -9,7 +9,7 @@ use super::say;
 use crate::data::image_file;
 use crate::detect::decode::DecodeOptions;
 use crate::eval::files::{CocoRow, image_id, write_coco_rows};
-use crate::predict::{Predictor, trained};
+use crate::predict::{Model, Predictor};
 use crate::report::draw::{LabelledBox, Stroke, draw_boxes};
 use crate::weights::{FileTensor, WeightFile, write_atomically};
 use crate::{Error, Result};
@@ -46,20 +46,19 @@ pub fn run(args: Args) -> Result<()> {
     if !(args.score >= 0.0 && args.score < 1.0) {
         return Err(Error::config("--score", format!("is {}, expected 0 up to 1", args.score), "0.3 is usual."));
     }
-    let (detector, file) = trained(&args.weights)?;
+    let model = Model::open(&args.weights)?;
     let files = list(&args.images)?;
     let inputs: HashSet<PathBuf> = files.iter().filter_map(|f| std::fs::canonicalize(f).ok()).collect();
     if args.raw.is_some() && files.len() != 1 {
         return Err(Error::config("--raw", format!("is for one image, not for {}", files.len()), "Give one image."));
     }
     if let Some(to) = args.raw.as_ref().and_then(|r| std::fs::canonicalize(r).ok())
-        && (inputs.contains(&to) || std::fs::canonicalize(&file.path).is_ok_and(|f| f == to))
+        && (inputs.contains(&to) || std::fs::canonicalize(model.path()).is_ok_and(|f| f == to))
     {
         return Err(Error::config("--raw", "is a file to read, and would be replaced", "Choose another name."));
     }
     let device = args.device.open()?;
-    let mut predictor = Predictor::new(detector, &device, 1)?;
-    predictor.load(&file)?;
+    let mut predictor = Predictor::of(model, &device, 1)?;
     if let Some(to) = &args.raw {
         return raw(&mut predictor, &files[0], to);
     }

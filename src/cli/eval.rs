@@ -14,7 +14,7 @@ use crate::eval::prior_counts::{HEADING, TAUS};
 use crate::eval::sparsity::{SCORE, sparsity};
 use crate::eval::{Difficult, EvalOptions, Metric, Pixels, PriorCounts, Sparsity, candidates, evaluate};
 use crate::measure::{Measured, measure};
-use crate::predict::{Predictor, trained};
+use crate::predict::{Model, Predictor};
 use crate::train::RunFolder;
 use crate::{Error, Result};
 
@@ -173,12 +173,11 @@ fn from_files(file: &Path, config: &RunConfig, split: &str) -> Result<Found> {
 }
 
 fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Found> {
-    let (detector, file) = trained(weights)?;
-    let set = dataset(config, &args.split, Some(&detector.config.classes))?;
+    let model = Model::open(weights)?;
+    let set = dataset(config, &args.split, Some(&model.detector().config.classes))?;
     tell_notes(&set.notes);
     let device = args.device.open()?;
-    let mut predictor = Predictor::new(detector, &device, args.batch as usize)?;
-    predictor.load(&file)?;
+    let mut predictor = Predictor::of(model, &device, args.batch as usize)?;
     let bar = super::open::bar(set.images.len() as u64, "images");
     let progress = |done: usize, _| {
         bar.set_position(done as u64);

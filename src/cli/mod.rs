@@ -5,6 +5,7 @@ mod compare;
 mod detect;
 mod devices;
 mod eval;
+mod export;
 mod import;
 mod info;
 mod open;
@@ -54,6 +55,8 @@ enum Command {
     Detect(detect::Args),
     /// Make a weight file from a PyTorch checkpoint or safetensors of another program.
     Import(import::Args),
+    /// Write a trained detector as one small file for use.
+    Export(export::Args),
     /// List the adapters of this machine.
     Devices(devices::Args),
     /// Show a network: layers, shapes, parameters, operations, memory.
@@ -100,6 +103,7 @@ pub fn run() -> u8 {
         Some(Command::Reproduce(a)) => reproduce::run(a),
         Some(Command::Detect(a)) => detect::run(a),
         Some(Command::Import(a)) => import::run(a),
+        Some(Command::Export(a)) => export::run(a),
         Some(Command::Devices(a)) => devices::run(a),
         Some(Command::Info(a)) => info::run(a),
         Some(Command::Trace(a)) => trace::run(a),

@@ -73,6 +73,109 @@ vectorized! {
     ) => bits_body
 }
 
+/// The exact sums of a binary convolution, 4 pixels by 32 channels at a time: what the twins of `binary_conv2d.wgsl` and
+/// `binary_conv2d_fused.wgsl` share.
+pub(super) struct Sums<'a> {
+    g: Geometry,
+    x: &'a [u32],
+    taps: usize,
+    words: usize,
+    /// Channels in and out.
+    c: i32,
+    o: usize,
+    pixels: usize,
+    zero_one: bool,
+    minus_one: bool,
+    /// Weight words as [O / OB][taps][words][OB].
+    panels: Vec<u32>,
+    /// The set bits of each tap's weights, for taps outside the map.
+    set: Vec<i32>,
+    none: Vec<u32>,
+}
+
+impl<'a> Sums<'a> {
+    /// Pixels of a block.
+    pub(super) const PIXELS: usize = PB;
+    /// Channels of a block.
+    pub(super) const CHANNELS: usize = OB;
+
+    pub(super) fn new(dims: &ConvDims, x: &'a [u32], w: &[u32]) -> Self {
+        let g = Geometry::of(dims);
+        let (taps, words) = (g.taps(), dims.c.div_ceil(32) as usize);
+        let (o, op) = (dims.o as usize, round4(dims.o) as usize);
+        let panel_size = taps * words * OB;
+        let mut panels = vec![0u32; o.div_ceil(OB) * panel_size];
+        panels.par_chunks_mut(panel_size).enumerate().for_each(|(p, panel)| {
+            let width = OB.min(o - p * OB);
+            for (i, row) in panel.chunks_exact_mut(OB).enumerate() {
+                row[..width].copy_from_slice(&w[i * op + p * OB..][..width]);
+            }
+        });
+        let ones =
+            |o: usize, t: usize| -> i32 { (0..words).map(|j| w[(t * words + j) * op + o].count_ones() as i32).sum() };
+        let set: Vec<i32> = (0..o).flat_map(|o| (0..taps).map(move |t| (o, t))).map(|(o, t)| ones(o, t)).collect();
+        Sums {
+            x,
+            taps,
+            words,
+            c: dims.c as i32,
+            o,
+            pixels: (dims.n * dims.p * dims.q) as usize,
+            zero_one: dims.mode >= 2,
+            minus_one: dims.mode == 0 || dims.mode == 3,
+            panels,
+            set,
+            none: vec![0u32; words],
+            g,
+        }
+    }
+
+    /// Room for [`Sums::block`].
+    pub(super) fn sources(&self) -> Vec<usize> {
+        vec![NONE; PB * self.taps]
+    }
+
+    /// The sums of the pixels from PIXELS `block` on: `give` gets each pixel (from 0 in the block), the first of 32
+    /// channels and their sums, of which those past the last channel mean nothing.
+    pub(super) fn block(&self, block: usize, sources: &mut [usize], mut give: impl FnMut(usize, usize, &[i32; OB])) {
+        let (taps, words, c) = (self.taps, self.words, self.c);
+        let rows = PB.min(self.pixels - block * PB);
+        let mut active = [0i32; PB];
+        sources.fill(NONE);
+        for i in 0..rows {
+            let at = self.g.output_pixel(block * PB + i);
+            for t in 0..taps {
+                let pixel = self.g.read_at(at, t);
+                if pixel != NONE {
+                    sources[i * taps + t] = pixel * words;
+                    if self.zero_one {
+                        let here = &self.x[pixel * words..][..words];
+                        active[i] += here.iter().map(|v| v.count_ones() as i32).sum::<i32>();
+                    }
+                }
+            }
+        }
+        for (p, panel) in self.panels.chunks_exact(taps * words * OB).enumerate() {
+            let mut counts = [[0u32; OB]; PB];
+            bits(self.x, &self.none, sources, taps, words, panel, self.zero_one, &mut counts);
+            for i in 0..rows {
+                let width = OB.min(self.o - p * OB);
+                let base = if self.zero_one { active[i] } else { taps as i32 * c };
+                let mut sums: [i32; OB] = std::array::from_fn(|k| base - 2 * counts[i][k] as i32);
+                for t in (0..taps).filter(|t| sources[i * taps + t] == NONE) {
+                    for (k, sum) in sums[..width].iter_mut().enumerate() {
+                        // The loop above took it as all clear bits: +1 in the sign domain, nothing in the other.
+                        let clear = c - 2 * self.set[(p * OB + k) * taps + t];
+                        let counted = if self.zero_one { 0 } else { clear };
+                        *sum += (if self.minus_one { -clear } else { 0 }) - counted;
+                    }
+                }
+                give(i, p * OB, &sums);
+            }
+        }
+    }
+}
+
 /// Exact integers, then the scale:
 /// ```text
 /// sign domain:     y = alpha[o] * sum over taps of (C - 2 popcount(x ^ w))
@@ -81,64 +184,18 @@ vectorized! {
 /// A tap outside the map counts as all -1 or not at all (see [`ConvDims`]'s mode). x: (N,H,W,words); w:
 /// (KH,KW,words,O padded); alpha: one a channel, padded to a multiple of 4; y: (N,P,Q,O) map.
 pub fn binary_conv2d(dims: &ConvDims, x: &[u32], w: &[u32], alpha: &[f32], y: &mut [f32]) {
-    let g = Geometry::of(dims);
-    let (taps, words) = (g.taps(), dims.c.div_ceil(32) as usize);
+    let sums = Sums::new(dims, x, w);
     let (o, op) = (dims.o as usize, round4(dims.o) as usize);
-    let (zero_one, minus_one) = (dims.mode >= 2, dims.mode == 0 || dims.mode == 3);
-    // Panels [O / OB][taps][words][OB], and the set bits of each tap's weights, for taps outside the map.
-    let panel_size = taps * words * OB;
-    let mut panels = vec![0u32; o.div_ceil(OB) * panel_size];
-    panels.par_chunks_mut(panel_size).enumerate().for_each(|(p, panel)| {
-        let width = OB.min(o - p * OB);
-        for (i, row) in panel.chunks_exact_mut(OB).enumerate() {
-            row[..width].copy_from_slice(&w[i * op + p * OB..][..width]);
-        }
-    });
-    let ones =
-        |o: usize, t: usize| -> i32 { (0..words).map(|j| w[(t * words + j) * op + o].count_ones() as i32).sum() };
-    let set: Vec<i32> = (0..o).flat_map(|o| (0..taps).map(move |t| (o, t))).map(|(o, t)| ones(o, t)).collect();
-    let none = vec![0u32; words];
-    let c = dims.c as i32;
-    let pixels = y.len() / op;
     y.par_chunks_mut(PB * op).enumerate().for_each_init(
-        || vec![NONE; PB * taps],
+        || sums.sources(),
         |sources, (block, y)| {
-            let rows = PB.min(pixels - block * PB);
-            let mut active = [0i32; PB];
-            sources.fill(NONE);
-            for i in 0..rows {
-                for t in 0..taps {
-                    let pixel = g.read(block * PB + i, t);
-                    if pixel != NONE {
-                        sources[i * taps + t] = pixel * words;
-                        if zero_one {
-                            let here = &x[pixel * words..][..words];
-                            active[i] += here.iter().map(|v| v.count_ones() as i32).sum::<i32>();
-                        }
-                    }
+            sums.block(block, sources, |i, first, sums| {
+                let width = OB.min(o - first);
+                let y = &mut y[i * op + first..][..width];
+                for ((y, sum), alpha) in y.iter_mut().zip(sums).zip(&alpha[first..]) {
+                    *y = alpha * *sum as f32;
                 }
-            }
-            for (p, panel) in panels.chunks_exact(panel_size).enumerate() {
-                let mut counts = [[0u32; OB]; PB];
-                bits(x, &none, sources, taps, words, panel, zero_one, &mut counts);
-                for i in 0..rows {
-                    let width = OB.min(o - p * OB);
-                    let base = if zero_one { active[i] } else { taps as i32 * c };
-                    let mut sums: [i32; OB] = std::array::from_fn(|k| base - 2 * counts[i][k] as i32);
-                    for t in (0..taps).filter(|t| sources[i * taps + t] == NONE) {
-                        for (k, sum) in sums[..width].iter_mut().enumerate() {
-                            // The loop above took it as all clear bits: +1 in the sign domain, nothing in the other.
-                            let clear = c - 2 * set[(p * OB + k) * taps + t];
-                            let counted = if zero_one { 0 } else { clear };
-                            *sum += (if minus_one { -clear } else { 0 }) - counted;
-                        }
-                    }
-                    let y = &mut y[i * op + p * OB..][..width];
-                    for ((y, sum), alpha) in y.iter_mut().zip(sums).zip(&alpha[p * OB..]) {
-                        *y = alpha * sum as f32;
-                    }
-                }
-            }
+            });
             for row in y.chunks_exact_mut(op) {
                 row[o..].fill(0.0);
             }

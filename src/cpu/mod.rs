@@ -2,6 +2,7 @@
 //! definition in tests, the other side of `autobidet trace`, and what runs where there is no adapter. No wgpu here.
 
 pub mod binary_conv2d;
+pub mod binary_conv2d_fused;
 mod call;
 pub mod conv2d;
 pub mod conv2d_grouped;
@@ -27,12 +28,17 @@ pub mod channel_sum;
 pub mod dorefa_activation;
 pub mod dorefa_weight;
 pub mod feature_l2;
+pub mod fixed;
+pub mod fixed_l2_norm;
+pub mod fixed_quantize;
 pub mod gated_copy;
 pub mod gather_heads;
 pub mod gaussian_latent;
 pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod image_beta;
+pub mod int8_conv2d;
+mod int8_core;
 pub mod l2_norm;
 pub mod loss_sum;
 pub mod match_priors;
@@ -48,5 +54,6 @@ pub mod select;
 pub mod softmax;
 pub mod sparse_object_prior;
 pub mod sum_rows;
+pub mod threshold_pack;
 pub mod twn_weight;
 pub mod upsample_nearest;

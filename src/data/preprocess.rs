@@ -84,6 +84,17 @@ impl Preprocess {
         out
     }
 
+    /// What [`Preprocess::eval`] made, as the image's own bytes less 128, a word a pixel (red in the lowest byte): the input
+    /// of networks in integers. Values between two bytes are rounded.
+    pub fn bytes(&self, input: &[f32]) -> Vec<u32> {
+        let byte = |v: f32| (v.round().clamp(0.0, 255.0) as i32 - 128) as u8 as u32;
+        let pixel = |p: &[f32]| {
+            let rgb = self.normalization.invert([p[0], p[1], p[2]]).map(byte);
+            rgb[0] | rgb[1] << 8 | rgb[2] << 16
+        };
+        input.chunks_exact(PITCH).map(pixel).collect()
+    }
+
     /// A network's input in small, `side` x `side`, its values mapped to [-1, 1]: what the complexity estimator
     /// reconstructs. Bilinear, half-pixel centres, no antialiasing, as the input itself was made.
     pub fn in_small(&self, input: &[f32], side: u32) -> Vec<f32> {

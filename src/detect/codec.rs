@@ -7,6 +7,7 @@
 //!
 //! Boxes are corners (xmin, ymin, xmax, ymax), priors centre form (cx, cy, w, h), both in fractions of the image.
 
+use super::exp::exp;
 use crate::{Error, Result};
 
 /// SSD's variances: of the centre, of the size.
@@ -41,8 +42,8 @@ pub fn encode_box(corners: [f32; 4], prior: [f32; 4], variances: [f32; 2]) -> [f
 /// infinite box rather than an error.
 #[inline]
 pub fn decode_box(loc: [f32; 4], prior: [f32; 4], variances: [f32; 2]) -> [f32; 4] {
-    let w = prior[2] * (loc[2] * variances[1]).exp();
-    let h = prior[3] * (loc[3] * variances[1]).exp();
+    let w = prior[2] * exp(loc[2] * variances[1]);
+    let h = prior[3] * exp(loc[3] * variances[1]);
     let xmin = prior[0] + loc[0] * variances[0] * prior[2] - w / 2.0;
     let ymin = prior[1] + loc[1] * variances[0] * prior[3] - h / 2.0;
     [xmin, ymin, xmin + w, ymin + h]

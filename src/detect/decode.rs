@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 use super::boxes::{BBox, Detection};
+use super::exp::exp;
 use super::nms::Suppressor;
 
 /// How scores and boxes become detections. The defaults are those of the published SSD evaluation.
@@ -102,7 +103,7 @@ pub fn softmax(logits: &[f32], k: usize) -> Vec<f32> {
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sum = 0.0;
         for v in row.iter_mut() {
-            *v = (*v - top).exp();
+            *v = exp(*v - top);
             sum += *v;
         }
         for v in row.iter_mut() {

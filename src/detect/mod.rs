@@ -3,6 +3,7 @@
 pub mod boxes;
 pub mod codec;
 pub mod decode;
+pub mod exp;
 pub mod matching;
 pub mod nms;
 pub mod priors;

@@ -2,7 +2,7 @@
 //! straight-through gradients of BiDet's code (docs/method.md, section 1).
 
 use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
-use super::{BINARY_WEIGHT, CONV_DIMS};
+use super::{BINARY_COUNTS, BINARY_WEIGHT, CONV_DIMS};
 use crate::cpu::binary_conv2d as twin;
 use crate::cpu::binary_conv2d::{BinaryWeightDims, SignPackDims};
 use crate::cpu::conv2d::ConvDims;
@@ -35,7 +35,7 @@ pub static D_LATENT: Kernel = kernel!(
 /// Forward.
 pub static FORWARD: Kernel = kernel!(
     "binary_conv2d",
-    [CONV_DIMS],
+    [CONV_DIMS, BINARY_COUNTS],
     ConvDims,
     [read x: u32, read w: u32, read alpha: f32, write z: f32],
     ["WG", "WG_COLS", "MODE", "WORDS4"],
@@ -135,6 +135,15 @@ pub struct BinaryConv2d {
 
 impl BinaryConv2d {
     fn check(&self, b: &Builder, label: &str, x: TensorId, w: TensorId) -> Result<ConvDims> {
+        self.geometry(label)?.check(b, label, "binary_conv2d", x, w).map(|d| self.rules(d))
+    }
+
+    /// The dims from `x` to `out` channels, n = all images. Errors name `label`.
+    pub fn dims(&self, label: &str, x: Shape, out: u32) -> Result<ConvDims> {
+        self.geometry(label)?.dims(label, "binary_conv2d", x, out).map(|d| self.rules(d))
+    }
+
+    fn geometry(&self, label: &str) -> Result<Conv2d> {
         if self.groups != 1 {
             return Err(Error::shape(
                 label,
@@ -142,13 +151,16 @@ impl BinaryConv2d {
                 self.groups.to_string(),
             ));
         }
-        let conv = Conv2d {
+        Ok(Conv2d {
             kernel: self.kernel,
             stride: self.stride,
             padding: self.padding,
             dilation: self.dilation,
             groups: 1,
-        };
+        })
+    }
+
+    fn rules(&self, dims: ConvDims) -> ConvDims {
         let mode = match (self.domain, self.pad) {
             (InputDomain::Sign, PadValue::MinusOne) => 0,
             (InputDomain::Sign, PadValue::Zero) => 1,
@@ -160,7 +172,7 @@ impl BinaryConv2d {
             ActivationGrad::Ste => 2,
             ActivationGrad::SteOpen => 3,
         };
-        Ok(ConvDims { mode, window, ..conv.check(b, label, "binary_conv2d", x, w)? })
+        ConvDims { mode, window, ..dims }
     }
 
     fn weight_dims(&self, d: &ConvDims) -> BinaryWeightDims {

@@ -5,6 +5,7 @@ mod tape;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::memory::{Inside, plan_memory};
@@ -68,6 +69,7 @@ pub struct Builder {
     segments: Vec<String>,
     segment: usize,
     layers: Vec<LayerInfo>,
+    applied: Vec<(Rc<dyn Op>, Io)>,
     scope: scope::Scope,
     /// Parameters that an operation has been applied with: their layer owns them.
     owned: HashSet<TensorId>,
@@ -93,6 +95,7 @@ impl Builder {
             segments: vec!["forward".to_string()],
             segment: 0,
             layers: Vec::new(),
+            applied: Vec::new(),
             scope: scope::Scope::default(),
             owned: HashSet::new(),
             inside: Inside::new(),
@@ -148,6 +151,10 @@ impl Builder {
     /// Whether the plan trains.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+    /// All operations so far, with what they read and made, in the order in which they were applied.
+    pub fn applied(&self) -> &[(Rc<dyn Op>, Io)] {
+        &self.applied
     }
     /// Images in a batch.
     pub fn batch(&self) -> u32 {

@@ -60,8 +60,9 @@ pub struct LayerInfo {
     pub aside: bool,
 }
 
-/// An operation: checks shapes, adds forward steps, adds backward steps, counts cost.
-pub trait Op: std::fmt::Debug {
+/// An operation: checks shapes, adds forward steps, adds backward steps, counts cost. (`Any`, so that a network can be
+/// looked through for its operations: [`Builder::applied`].)
+pub trait Op: std::fmt::Debug + std::any::Any {
     /// The operation's name: the file stem.
     fn name(&self) -> &'static str;
 

@@ -17,7 +17,7 @@ const KEY: &str = "autobidet";
 const CHECKSUM: &str = "{\"crc32c\":\"";
 const ABOUT: &str = "\",\"about\":";
 
-/// A named array of a file, as f32 or as 32-bit words.
+/// A named array of a file, in memory as f32 or as 32-bit words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileTensor {
     /// Extents.
@@ -26,16 +26,27 @@ pub struct FileTensor {
     pub words: Vec<u32>,
     /// Whether the values are floats.
     pub float: bool,
+    /// Whether a file of ours stores them in half or a quarter of the room: floats as f16, integers as i8. They must fit.
+    pub narrow: bool,
 }
 
 impl FileTensor {
     /// A float array.
     pub fn floats(shape: Vec<usize>, data: &[f32]) -> Self {
-        FileTensor { shape, words: data.iter().map(|v| v.to_bits()).collect(), float: true }
+        FileTensor { shape, words: data.iter().map(|v| v.to_bits()).collect(), float: true, narrow: false }
     }
     /// An array of u32.
     pub fn integers(shape: Vec<usize>, words: Vec<u32>) -> Self {
-        FileTensor { shape, words, float: false }
+        FileTensor { shape, words, float: false, narrow: false }
+    }
+    /// The same, stored as f16 or i8. Floats are rounded to what f16 can say.
+    pub fn narrowed(mut self) -> Self {
+        if self.float {
+            let round = |w: &mut u32| *w = half::f16::from_f32(f32::from_bits(*w)).to_f32().to_bits();
+            self.words.iter_mut().for_each(round);
+        }
+        self.narrow = true;
+        self
     }
     /// The values as floats.
     pub fn to_f32(&self) -> Vec<f32> {
@@ -58,16 +69,33 @@ struct Stored<'a>(&'a FileTensor);
 
 impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
-        if self.0.float { Dtype::F32 } else { Dtype::U32 }
+        match (self.0.float, self.0.narrow) {
+            (true, false) => Dtype::F32,
+            (true, true) => Dtype::F16,
+            (false, false) => Dtype::U32,
+            (false, true) => Dtype::I8,
+        }
     }
     fn shape(&self) -> &[usize] {
         &self.0.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(bytemuck::cast_slice(&self.0.words))
+        let words = &self.0.words;
+        match (self.0.float, self.0.narrow) {
+            (_, false) => Cow::Borrowed(bytemuck::cast_slice(words)),
+            (true, true) => {
+                Cow::Owned(words.iter().flat_map(|w| half::f16::from_f32(f32::from_bits(*w)).to_le_bytes()).collect())
+            }
+            (false, true) => Cow::Owned(words.iter().map(|w| *w as u8).collect()),
+        }
     }
     fn data_len(&self) -> usize {
-        self.0.words.len() * 4
+        self.0.words.len()
+            * match (self.0.float, self.0.narrow) {
+                (_, false) => 4,
+                (true, true) => 2,
+                (false, true) => 1,
+            }
     }
 }
 
@@ -124,6 +152,7 @@ impl WeightFile {
                 Dtype::F16 => {
                     (data.chunks_exact(2).map(|b| half::f16::from_bits(half(b)).to_f32().to_bits()).collect(), true)
                 }
+                Dtype::I8 => (data.iter().map(|b| *b as i8 as i32 as u32).collect(), false),
                 Dtype::BF16 => (data.chunks_exact(2).map(|b| (half(b) as u32) << 16).collect(), true),
                 Dtype::I64 | Dtype::U64 => {
                     let wide = |b: &[u8]| u32::try_from(u64::from_le_bytes(b.try_into().unwrap_or([255; 8])));
@@ -132,7 +161,7 @@ impl WeightFile {
                 }
                 other => return Err(damaged(format!("tensor {name} has type {other:?}, which is not read here"))),
             };
-            out.tensors.insert(name.to_string(), FileTensor { shape: t.shape().to_vec(), words, float });
+            out.tensors.insert(name.to_string(), FileTensor { shape: t.shape().to_vec(), words, float, narrow: false });
         }
         if checksum.is_some_and(|sum| sum != out.checksum()) {
             return Err(damaged("was altered or damaged: its contents do not fit its checksum".to_string()));

@@ -34,6 +34,7 @@ impl Builder {
             cost: op.cost(self, &io),
             aside: self.in_scope(),
         });
+        self.applied.push((op.clone(), io.clone()));
         if train {
             self.scope.tape.push(Applied { op, io, saved });
         }

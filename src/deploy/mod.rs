@@ -1,0 +1,129 @@
+//! Detectors for use: one small file, and a plan that only infers.
+//!
+//! ```no_run
+//! use autobidet::Detector;
+//!
+//! # fn main() -> autobidet::Result<()> {
+//! let mut detector = Detector::load("detector.safetensors".as_ref())?;
+//! let image = autobidet::data::image_file::read("photo.jpg".as_ref(), None)?.image;
+//! for found in detector.detect(&image)? {
+//!     println!("{} {:.2} {:?}", found.label, found.score, found.bbox);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod calibrate;
+mod exact;
+mod file;
+mod float;
+mod fold;
+mod plan;
+mod program;
+
+use std::path::Path;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+pub use calibrate::calibrate;
+pub use exact::{Seen, exact};
+pub use file::{DeployFile, Numbers, Quantizer, Record, VERSION};
+pub use float::float;
+pub use fold::{Dense, Folded, Signs, fold};
+pub use plan::{Ends, plan};
+pub use program::{Head, Keep, Kind, Norm, Part, Program, Stage, Value, WordsNeed};
+
+use crate::detect::BBox;
+use crate::device::Device;
+use crate::gpu::{DeviceChoice, LimitsChoice};
+use crate::predict::{Model, Predictor};
+use crate::{Error, Result};
+
+/// What a deploy file computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Floats, but for binary layers; large convolutions are stored as f16.
+    Float,
+    /// Integers from the image's bytes to the heads: the same boxes, bit for bit, on every device.
+    Exact,
+}
+
+impl Precision {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Precision::Float => "float",
+            Precision::Exact => "exact",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "float" => Ok(Precision::Float),
+            "exact" => Ok(Precision::Exact),
+            _ => Err(Error::config("--precision", format!("is {s:?}"), "It is float or exact.")),
+        }
+    }
+}
+
+/// A detector from a file, on the best device of this machine.
+pub struct Detector {
+    predictor: Predictor,
+}
+
+/// An object in an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its class.
+    pub label: String,
+    /// Between 0 and 1.
+    pub score: f32,
+    /// In the image's pixels.
+    pub bbox: BBox,
+}
+
+impl Detector {
+    /// From a deploy file (or a run folder or its weights), for one image at a time.
+    ///
+    /// # Errors
+    /// Those of the file, with what was expected of it; those of the device.
+    pub fn load(path: &Path) -> Result<Detector> {
+        let (device, _) = Device::open(&DeviceChoice::Auto, LimitsChoice::Adapter)?;
+        Detector::load_on(path, &device)
+    }
+
+    /// The same on a device of your choice.
+    ///
+    /// # Errors
+    /// As [`Detector::load`].
+    pub fn load_on(path: &Path, device: &Device) -> Result<Detector> {
+        Ok(Detector { predictor: Predictor::of(Model::open(path)?, device, 1)? })
+    }
+
+    /// What is in an image of any size, by falling score. Scores are at least 0.3; [`Predictor::image`] has all settings.
+    ///
+    /// # Errors
+    /// Values that are not finite, which mean that the weights are of no use; those of the device.
+    pub fn detect(&mut self, image: &RgbImage) -> Result<Vec<Found>> {
+        let options =
+            crate::detect::decode::DecodeOptions { score_threshold: 0.3, clip: true, ..self.predictor.options() };
+        let found = self.predictor.image(image, &options)?;
+        let classes = &self.predictor.detector.config.classes;
+        Ok(found.into_iter().map(|d| Found { label: classes[d.class].clone(), score: d.score, bbox: d.bbox }).collect())
+    }
+
+    /// The names of the classes.
+    pub fn labels(&self) -> &[String] {
+        &self.predictor.detector.config.classes
+    }
+
+    /// What is behind it: settings, batches, raw outputs.
+    pub fn predictor(&mut self) -> &mut Predictor {
+        &mut self.predictor
+    }
+}
