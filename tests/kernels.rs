@@ -62,11 +62,14 @@ const KERNELS: &[(&str, &[&str])] = &[
     ("decode_boxes", &["decode_boxes"]),
     ("dorefa_activation", &["dorefa_activation", "dorefa_activation_d_input"]),
     ("feature_l2", &["feature_l2_d_input", "feature_l2_partial", "loss_sum"]),
+    ("fixed_l2_norm", &["fixed_l2_norm"]),
+    ("fixed_quantize", &["fixed_quantize"]),
     ("gather_heads", &["gather_heads", "gather_heads_d_input"]),
     ("gaussian_latent", &["gaussian_latent", "gaussian_latent_d_input", "gaussian_latent_partial", "loss_sum"]),
     ("gaussian_location", &["gaussian_location", "gaussian_location_d_input"]),
     ("hardtanh", &["hardtanh", "hardtanh_d_input"]),
     ("image_beta", &["gated_copy", "image_beta"]),
+    ("int8_conv2d", &["int8_conv2d"]),
     ("l2_norm", &["l2_norm", "l2_norm_d_input", "l2_norm_d_weight", "sum_rows"]),
     ("leaky_relu", &["leaky_relu", "leaky_relu_d_input"]),
     ("linear", &["channel_sum", "conv2d", "conv2d_d_input", "conv2d_d_weight", "sum_rows"]),
@@ -97,7 +100,9 @@ const KERNELS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tanh", &["tanh", "tanh_d_input"]),
+    ("threshold_pack", &["threshold_pack"]),
     ("upsample_nearest", &["upsample_nearest", "upsample_nearest_d_input"]),
+    ("words_max_pool2d", &["words_max_pool2d"]),
 ];
 
 /// What no operation's case runs: a training plan's update.

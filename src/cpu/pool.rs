@@ -1,4 +1,4 @@
-//! Twins of `shaders/max_pool2d*.wgsl` and `shaders/avg_pool2d*.wgsl`.
+//! Twins of `shaders/max_pool2d*.wgsl`, `shaders/avg_pool2d*.wgsl` and `shaders/words_max_pool2d.wgsl`.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ dims! {
         out_h: u32,
         /// Columns of y.
         out_w: u32,
-        /// `vec4<f32>` of a pixel.
+        /// `vec4<f32>` of a pixel; of sign words: words.
         vectors: u32,
         /// Window rows.
         kernel_h: u32,
@@ -200,5 +200,23 @@ pub fn avg_pool2d_d_input(dims: &PoolDims, d_y: &[f32], d_x: &mut [f32]) {
     gather(dims, d_x, |d, image, (oy, ox), _| {
         let divisor = dims.divisor(oy, ox);
         d.iter_mut().zip(&d_y[dims.out_at(image, oy, ox)..]).for_each(|(d, g)| *d += g / divisor);
+    });
+}
+
+/// y = the `and` of the words in the window: sign words of the maximum. `vectors` are words.
+pub fn words_max_pool2d(dims: &PoolDims, x: &[u32], y: &mut [u32]) {
+    let words = dims.vectors as usize;
+    let width = dims.out_w as usize * words;
+    rows(y, width, width * (dims.kernel_h * dims.kernel_w) as usize, |row, y| {
+        let (image, oy) = (row / dims.out_h as usize, row % dims.out_h as usize);
+        for (ox, y) in y.chunks_exact_mut(words).enumerate() {
+            y.fill(u32::MAX);
+            for iy in dims.rows_of(oy) {
+                for ix in dims.columns_of(ox) {
+                    let at = ((image * dims.h as usize + iy) * dims.w as usize + ix) * words;
+                    y.iter_mut().zip(&x[at..]).for_each(|(y, x)| *y &= x);
+                }
+            }
+        }
     });
 }

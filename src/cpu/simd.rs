@@ -72,6 +72,18 @@ pub fn level() -> Level {
     })
 }
 
+/// Whether this machine multiplies bytes four at a time in vectors of 64 (AVX-512 VNNI), looked up once.
+pub fn byte_products() -> bool {
+    use std::sync::OnceLock;
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        #[cfg(target_arch = "x86_64")]
+        return level() == Level::Avx512 && is_x86_feature_detected!("avx512vnni");
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    })
+}
+
 /// `vectorized!(fn name(arg: Type, ...) => body);` makes `fn name`, which calls `body::<L>(arg, ...)` compiled for the
 /// best level of this machine. `body` must be `#[inline(always)]`. With `avx2 fn` the AVX2 code runs on AVX-512 machines
 /// too: for loops that the compiler only vectorises there.

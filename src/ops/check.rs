@@ -28,6 +28,22 @@ pub(crate) fn expect_tensor(
     ))
 }
 
+/// The shape of a tensor of the batch in this format.
+///
+/// # Errors
+/// [`Error::Shape`] that names the layer and the tensor where `t` is something else, or empty.
+pub(crate) fn expect_batch(b: &Builder, label: &str, what: &str, t: TensorId, format: Format) -> Result<Shape> {
+    let info = b.info(t);
+    if info.format == format && info.sliced && info.shape.n == b.batch() && !info.shape.is_empty() {
+        return Ok(info.shape);
+    }
+    Err(Error::shape(
+        format!("{label}, {what}"),
+        format!("{format:?} of {} images", b.batch()),
+        format!("{} {} as {:?}", info.name, info.shape, info.format),
+    ))
+}
+
 /// The priors and the values a prior of a flat tensor (batch, 1, P, values).
 ///
 /// # Errors

@@ -17,6 +17,8 @@ pub mod dorefa_activation;
 pub mod dorefa_weight;
 mod elementwise;
 pub mod feature_l2;
+pub mod fixed_l2_norm;
+pub mod fixed_quantize;
 pub mod gated_copy;
 pub mod gather_heads;
 pub mod gaussian_latent;
@@ -24,6 +26,7 @@ pub mod gaussian_location;
 pub mod gradient_norm;
 pub mod hyper;
 pub mod image_beta;
+pub mod int8_conv2d;
 pub mod l2_norm;
 pub mod linear;
 pub mod loss_sum;
@@ -39,9 +42,11 @@ pub mod relu;
 pub mod softmax;
 pub mod sparse_object_prior;
 pub mod sum_rows;
+pub mod threshold_pack;
 pub mod twn_weight;
 pub mod upsample_nearest;
 mod variants;
+pub mod words_max_pool2d;
 
 pub use variants::{Constants, Variants, variants};
 
@@ -56,6 +61,9 @@ pub const BINARY_WEIGHT: Common =
 /// `shaders/common/feature_l2_dims.wgsl`
 pub const FEATURE_L2_DIMS: Common =
     Common { name: "feature_l2_dims", source: include_str!("../../shaders/common/feature_l2_dims.wgsl") };
+/// `shaders/common/fixed_scale.wgsl`
+pub const FIXED_SCALE: Common =
+    Common { name: "fixed_scale", source: include_str!("../../shaders/common/fixed_scale.wgsl") };
 /// `shaders/common/lane_sum.wgsl`
 pub const LANE_SUM: Common = Common { name: "lane_sum", source: include_str!("../../shaders/common/lane_sum.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
@@ -94,12 +102,15 @@ pub static KERNELS: &[&[&Kernel]] = &[
     dorefa_activation::KERNELS,
     dorefa_weight::KERNELS,
     feature_l2::KERNELS,
+    fixed_l2_norm::KERNELS,
+    fixed_quantize::KERNELS,
     gated_copy::KERNELS,
     gather_heads::KERNELS,
     gaussian_latent::KERNELS,
     gaussian_location::KERNELS,
     gradient_norm::KERNELS,
     image_beta::KERNELS,
+    int8_conv2d::KERNELS,
     l2_norm::KERNELS,
     loss_sum::KERNELS,
     match_priors::KERNELS,
@@ -113,8 +124,10 @@ pub static KERNELS: &[&[&Kernel]] = &[
     softmax::KERNELS,
     sparse_object_prior::KERNELS,
     sum_rows::KERNELS,
+    threshold_pack::KERNELS,
     twn_weight::KERNELS,
     upsample_nearest::KERNELS,
+    words_max_pool2d::KERNELS,
 ];
 
 /// Every kernel of the product, flat.

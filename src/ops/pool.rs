@@ -46,9 +46,13 @@ impl PoolWindow {
         Some(if (count - 1) * stride >= size + padding { count - 1 } else { count })
     }
 
-    /// The output's shape and the sizes of the kernels, for all images.
+    /// The output's shape and the sizes of the kernels, for all images of a float map.
     pub(super) fn plan(&self, b: &Builder, label: &str, op: &str, x: TensorId) -> Result<(Shape, PoolDims)> {
-        let shape = map_shape(b, label, op, x)?;
+        self.plan_shape(label, op, map_shape(b, label, op, x)?)
+    }
+
+    /// The same for any map of this shape; `vectors` are those of a float map.
+    pub(super) fn plan_shape(&self, label: &str, op: &str, shape: Shape) -> Result<(Shape, PoolDims)> {
         let (Some(h), Some(w)) = (self.count(0, shape.h), self.count(1, shape.w)) else {
             let want = format!("{op}: a window that fits, of stride above 0 and padding up to half the kernel");
             return Err(Error::shape(label, want, format!("{self:?} on {shape}")));

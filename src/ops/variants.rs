@@ -9,7 +9,12 @@ pub type Constants = Vec<(&'static str, f64)>;
 pub type Variants = (&'static Kernel, Vec<Constants>);
 
 /// The sets of constants that the product uses, from the modules whose kernels are not run with the defaults alone.
-static VARIANTS: &[fn() -> Vec<Variants>] = &[super::conv2d::variants, super::binary_conv2d::variants];
+static VARIANTS: &[fn() -> Vec<Variants>] = &[
+    super::conv2d::variants,
+    super::binary_conv2d::variants,
+    super::int8_conv2d::variants,
+    super::threshold_pack::variants,
+];
 
 /// Every kernel with every set of `override` constants that the product uses; the empty set stands for the defaults of
 /// the shader.

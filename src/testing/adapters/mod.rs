@@ -8,6 +8,7 @@ mod boxes;
 mod channel_weight;
 mod conv2d;
 mod inside;
+mod integers;
 mod loss;
 mod multibox_loss;
 mod optimizer;
@@ -82,6 +83,7 @@ pub static ADAPTERS: &[&Adapter] = &[
     &channel_weight::ADAPTER,
     &conv2d::ADAPTER,
     &inside::ADAPTER,
+    &integers::ADAPTER,
     &loss::ADAPTER,
     &multibox_loss::ADAPTER,
     &optimizer::ADAPTER,
