@@ -40,6 +40,7 @@ const KERNELS: &[(&str, &[&str])] = &[
             "sign_pack",
         ],
     ),
+    ("binary_conv2d_fused", &["binary_conv2d_fused"]),
     ("channel_shuffle", &["channel_shuffle", "channel_shuffle_d_input"]),
     (
         "conv2d",

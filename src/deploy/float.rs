@@ -8,8 +8,8 @@ use super::fold::Folded;
 use super::program::Program;
 use crate::weights::FileTensor;
 
-/// Convolutions of this many weights are stored as f16, as the heads are: conv7, but none of the shortcuts'.
-const LARGE: usize = 500_000;
+/// Convolutions of this many weights are stored as f16, as the heads are: conv7 and the widest shortcut.
+const LARGE: usize = 200_000;
 
 fn singles(values: impl IntoIterator<Item = f64>) -> Vec<f32> {
     values.into_iter().map(|v| v as f32).collect()

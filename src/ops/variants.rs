@@ -12,6 +12,7 @@ pub type Variants = (&'static Kernel, Vec<Constants>);
 static VARIANTS: &[fn() -> Vec<Variants>] = &[
     super::conv2d::variants,
     super::binary_conv2d::variants,
+    super::binary_conv2d_fused::variants,
     super::int8_conv2d::variants,
     super::threshold_pack::variants,
 ];

@@ -5,7 +5,8 @@ use autobidet::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, P
 use autobidet::ops::binary_conv2d_fused::BinaryConv2dFused;
 use autobidet::plan::{Format, Shape, TensorId, round4};
 use autobidet::rng::Counter;
-use autobidet::testing::{OpCase, TestInput, Tolerance, test_gpu, trace_case};
+use autobidet::testing::trace::{Tolerance, trace_case};
+use autobidet::testing::{OpCase, TestInput, test_gpu};
 
 use super::case_file::refused;
 

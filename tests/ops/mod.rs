@@ -5,6 +5,7 @@ mod activation_census;
 mod add;
 mod batch_norm2d;
 mod binary_conv2d;
+mod binary_conv2d_fused;
 mod case_file;
 mod conv2d;
 mod feature_l2;

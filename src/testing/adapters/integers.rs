@@ -2,7 +2,8 @@
 //! threshold_pack, words_max_pool2d.
 
 use super::{Adapter, Own, Prepared, bits, dense};
-use crate::ops::binary_conv2d::InputDomain;
+use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
+use crate::ops::binary_conv2d_fused::BinaryConv2dFused;
 use crate::ops::fixed_l2_norm::{FixedL2Norm, fixed_l2_weight};
 use crate::ops::fixed_quantize::FixedQuantize;
 use crate::ops::int8_conv2d::Int8Conv2d;
@@ -47,6 +48,48 @@ fn case(name: &'static str, inputs: Vec<TestInput>, op: impl Op + Copy + 'static
     Own { op: name, case, tolerance: 0.0, differences: None }
 }
 
+/// A fused binary convolution: with residual and words, in fixed point or in floats.
+fn fused(x: Shape, outputs: u32, fixed: bool) -> Own {
+    let columns = round4(outputs);
+    let rng = Counter::named(7, "fused");
+    let words = Shape::new(3, 3, x.c.div_ceil(32), columns);
+    let mask = |i: u64| match (i / columns as u64 + 1) % words.w as u64 {
+        0 if !x.c.is_multiple_of(32) => (1i32 << (x.c % 32)) - 1,
+        _ => -1,
+    };
+    let weights = (0..words.len()).map(|i| rng.words(i as u32)[0] as i32 & mask(i));
+    let plane = |k: u32, o: u32| match (fixed, k) {
+        _ if o >= outputs => 0,
+        (true, 0) => rng.words(9000 + o)[1] as i32 >> 17,
+        (true, 1) => 4 + o as i32 % 5,
+        (true, _) => rng.words(9000 + o)[2 + k as usize % 2] as i32 >> 20,
+        (false, _) => (0.1 * rng.normal(9000 + 100 * k + o)).to_bits() as i32,
+    };
+    let affine = (0..4).flat_map(|k| (0..columns).map(move |o| (k, o))).map(|(k, o)| plane(k, o));
+    let bits_of_x = (0..x.len() as u32).map(|i| (rng.words(20_000 + i)[0] & 1) as f32).collect();
+    let format = if fixed { Format::Fixed } else { Format::Map };
+    let inputs = vec![
+        dense("x", x, Format::Words, true, bits_of_x),
+        dense("w", words, Format::FlatU32, false, bits(weights)),
+        dense("affine", Shape::new(1, 1, 4, columns), Format::FlatU32, false, bits(affine)),
+        TestInput { name: "residual".into(), ..map(x.with_c(outputs), format, 4000) },
+    ];
+    let conv = BinaryConv2d {
+        kernel: [3; 2],
+        stride: [1; 2],
+        padding: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+        pad: PadValue::MinusOne,
+        domain: InputDomain::Sign,
+        activation_grad: ActivationGrad::ApproxSign,
+        weight_scale: WeightScale::None,
+    };
+    let pack = Some(InputDomain::Sign);
+    let op = BinaryConv2dFused { conv, outputs, fixed, relu: false, map: true, pack };
+    Own { tolerance: if fixed { 0.0 } else { 1e-6 }, ..case("binary_conv2d_fused", inputs, op) }
+}
+
 fn convolution(x: Shape, kernel: u32, stride: u32, outputs: u32) -> Own {
     let columns = round4(outputs);
     let weights = Shape::new(kernel, kernel, x.c.div_ceil(4), columns);
@@ -86,6 +129,8 @@ fn own() -> Vec<Own> {
         convolution(Shape::new(2, 9, 7, 3), 3, 2, 16),
         convolution(Shape::new(3, 5, 6, 32), 3, 1, 7),
         convolution(Shape::new(1, 7, 5, 29), 1, 1, 40),
+        fused(Shape::new(2, 5, 6, 33), 40, true),
+        fused(Shape::new(2, 5, 6, 128), 31, false),
     ];
     for shape in [Shape::new(2, 3, 5, 3), Shape::new(3, 8, 7, 33)] {
         for pool in [None, Some(PoolWindow::square(2, 2, 0).ceil())] {

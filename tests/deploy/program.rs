@@ -1,0 +1,112 @@
+//! From networks to stages, and what the stages compute.
+
+use autobidet::deploy::{Kind, Precision, Program};
+use autobidet::device::Device;
+use autobidet::predict::Model;
+use autobidet::testing::compare;
+
+use super::{detector, export, gpu, images, outputs, reread, weights};
+
+/// Share of numbers with equal signs, and the mean error over the deviation.
+fn closeness(got: &[f32], want: &[f32]) -> (f64, f64) {
+    assert_eq!(got.len(), want.len());
+    let n = want.len() as f64;
+    let signs = got.iter().zip(want).filter(|(g, w)| (**g < 0.0) == (**w < 0.0)).count() as f64 / n;
+    let mean = want.iter().map(|v| *v as f64).sum::<f64>() / n;
+    let spread = (want.iter().map(|v| (*v as f64 - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let error = got.iter().zip(want).map(|(g, w)| (*g as f64 - *w as f64).abs()).sum::<f64>() / n;
+    (signs, error / spread)
+}
+
+#[test]
+fn a_block_is_one_stage_and_signs_stay_bits() {
+    let of = |model: &str, method: &str| Program::of(&detector(model, method, 1)).unwrap();
+    let binary = |p: &Program| p.stages.iter().filter(|s| matches!(s.kind, Kind::Binary { .. })).count();
+    let ssd = of("ssd300-vgg16", "bidet-sc");
+    // 16 blocks, conv6, eight extras; first layer, four shortcuts, conv7, six heads; four average pools, pool5, L2 norm.
+    assert_eq!((ssd.stages.len(), binary(&ssd), ssd.heads.len()), (25 + 12 + 6, 25, 6));
+    let value = |p: &Program, name: &str| p.values[p.stages.iter().find(|s| s.name == name).unwrap().y].clone();
+    // Without shortcuts, a map between two blocks that nothing else reads is never made.
+    let plain = of("ssd300-vgg16", "bidet");
+    let between = value(&plain, "vgg.layers.3.conv");
+    assert!(!between.map && !between.conv && between.words.is_some(), "{between:?}");
+    assert!(value(&ssd, "vgg.layers.3.conv").map);
+    assert!(value(&ssd, "vgg.layers.18").words.is_some() && !value(&ssd, "vgg.layers.18").map);
+    for method in ["xnor", "bireal", "float"] {
+        assert_eq!(binary(&of("tiny", method)), if method == "float" { 0 } else { 9 }, "{method}");
+    }
+}
+
+/// A float file computes what evaluation computes: the same network, to the rounding of its arithmetic and of f16. (A sign
+/// may hang on that rounding, so single outputs may differ more.)
+#[test]
+fn float_files_compute_what_was_trained() {
+    for (model, method, divisor) in [
+        ("tiny", "bidet-sc", 1),
+        ("tiny", "xnor", 1),
+        ("tiny", "float", 1),
+        ("tiny", "bidet", 1),
+        ("ssd300-vgg16", "bidet-sc", 8),
+    ] {
+        let d = detector(model, method, divisor);
+        let w = weights(&d);
+        let images = images(&d, 2);
+        let trained = outputs(Model::Trained(Box::new(d.clone()), w.clone()), &Device::Cpu, &images);
+        let file = reread(&export(&d, &w, Precision::Float));
+        for device in [Some(Device::Cpu), gpu()].iter().flatten() {
+            let got = outputs(Model::Deployed(Box::new(file.clone())), device, &images);
+            for (g, t) in [(&got.0, &trained.0), (&got.1, &trained.1)] {
+                let (signs, error) = closeness(g, t);
+                println!("{model} {method}: signs {signs:.4}, mean error {error:.1e} on {}", device.name());
+                assert!(signs > 0.99 && error < 0.02, "{model} {method}: {signs} {error}");
+                if method == "float" {
+                    assert!(compare(g, t).error < 2e-3);
+                }
+            }
+        }
+    }
+}
+
+/// An exact file gives the same bits on every device, for one image and for several, and is near the floats.
+#[test]
+fn exact_files_give_the_same_bits_everywhere() {
+    for (model, method, divisor) in [
+        ("tiny", "bidet-sc", 1),
+        ("tiny", "xnor", 1),
+        ("tiny", "bidet", 1),
+        ("ssd300-vgg16", "bidet-sc", 8),
+        ("ssd300-vgg16", "xnor", 8),
+    ] {
+        let d = detector(model, method, divisor);
+        let w = weights(&d);
+        let images = images(&d, 2);
+        let file = reread(&export(&d, &w, Precision::Exact));
+        let trained = outputs(Model::Trained(Box::new(d.clone()), w), &Device::Cpu, &images);
+        let run =
+            |device: &Device, images: &[Vec<f32>]| outputs(Model::Deployed(Box::new(file.clone())), device, images);
+        let cpu = run(&Device::Cpu, &images);
+        for (g, t) in [(&cpu.0, &trained.0), (&cpu.1, &trained.1)] {
+            let (signs, error) = closeness(g, t);
+            println!("{model} {method}: signs {signs:.4}, mean error {error:.1e}");
+            // Without shortcuts, one sign that the 8-bit first layer turns turns others in every layer behind it, and these
+            // weights have learned no margin.
+            let (least, most) = if method == "bidet-sc" { (0.9, 0.25) } else { (0.7, 0.7) };
+            assert!(signs > least && error < most, "{model} {method}: {signs} {error}");
+        }
+        assert!(run(&Device::Cpu, &images[..1]).1 == cpu.1[..cpu.1.len() / 2], "{model} {method}: one image");
+        if let Some(gpu) = gpu() {
+            assert!(run(&gpu, &images) == cpu, "{model} {method} on {}", gpu.name());
+        }
+    }
+}
+
+/// The same file made twice is the same bytes.
+#[test]
+fn exporting_is_deterministic() {
+    let d = detector("tiny", "bidet-sc", 1);
+    let w = weights(&d);
+    for precision in [Precision::Float, Precision::Exact] {
+        let [a, b] = [0, 1].map(|_| export(&d, &w, precision).to_bytes().unwrap());
+        assert!(a == b);
+    }
+}
