@@ -161,6 +161,9 @@ pub fn trained(path: &Path) -> Result<(Detector, WeightFile)> {
 fn of_file(weights: WeightFile) -> Result<(Detector, WeightFile)> {
     let file = weights.path.clone();
     let remedy = "Give a run folder, or the last.safetensors or best.safetensors that it holds.";
+    if DeployFile::is(&weights) {
+        return Err(Error::format(&file, "is a deploy file, whose training weights are gone", remedy));
+    }
     let json: serde_json::Value = serde_json::from_str(&weights.metadata)
         .map_err(|_| Error::format(&file, "does not say which network it is for", remedy))?;
     let config: ModelConfig = serde_json::from_value(json["model"].clone())

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Method, ModelConfig, ModelName, RunConfig};
+use crate::deploy::{self, DeployFile, Kind, Program};
 use crate::models::Detector;
 use crate::plan::{Builder, LayerInfo, Mode, Plan, PlanLimits};
-use crate::predict::trained;
+use crate::predict::Model;
 use crate::train::training_plan;
 use crate::{Error, Result};
 
@@ -27,9 +28,12 @@ pub struct Args {
     /// Largest binding in MiB that the plan is made for; 128 is the WebGPU floor.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=1048576))]
     binding: u64,
-    /// Print every step of the training plan and every block of its memory.
+    /// Print every step of the training plan (of a deploy file: of its own plan) and every block of its memory.
     #[arg(long)]
     plan: bool,
+    /// An error where a binary layer would be computed in floats, or where there is none.
+    #[arg(long)]
+    require_packed: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -52,11 +56,15 @@ pub fn run(args: Args) -> Result<()> {
                     "Give tiny, ssd300-vgg16, a run folder or a weight file.",
                 ));
             }
-            trained(&PathBuf::from(&args.model))?.0.config
+            match Model::open(&PathBuf::from(&args.model))? {
+                Model::Trained(detector, _) => detector.config,
+                Model::Deployed(file) => return deployed(&file, &args),
+            }
         }
     };
     let detector = Detector::new(&config)?;
     let (eval, _) = Builder::build(&detector.name(), Mode::Eval, PlanLimits::HOST, 1, |b| detector.network(b))?;
+    require_packed(&args, &detector, &eval)?;
     let limits = PlanLimits {
         max_binding: args.binding << 20,
         max_buffer: (args.binding << 20).max(PlanLimits::FLOOR.max_buffer),
@@ -73,20 +81,20 @@ pub fn run(args: Args) -> Result<()> {
     println!("{} at {s}x{s}, {} priors", detector.name(), detector.priors.len(), s = detector.preprocess.size);
     println!();
     println!(
-        "{:<34} {:<16} {:>16} {:>16} {:>11} {:>9} {:>9}",
+        "{:<34} {:<16} {:>16} {:>16} {:>11} {:>9} {:>9}  computed in",
         "layer", "operation", "in", "out", "params", "MMAC", "bit-MMAC"
     );
-    let shape = |s: crate::plan::Shape| format!("{}x{}x{}", s.h, s.w, s.c);
     for l in &eval.layers {
         println!(
-            "{:<34} {:<16} {:>16} {:>16} {:>11} {:>9} {:>9}",
+            "{:<34} {:<16} {:>16} {:>16} {:>11} {:>9} {:>9}  {}",
             l.label,
             l.op,
             shape(l.input),
             shape(l.output),
             dash(l.params as f64, 0),
             dash(l.cost.macs as f64 / 1e6, 1),
-            dash(l.cost.binary_macs as f64 / 1e6, 1)
+            dash(l.cost.binary_macs as f64 / 1e6, 1),
+            computed_in(l)
         );
     }
     let t = Totals::of(&eval.layers);
@@ -111,6 +119,108 @@ pub fn run(args: Args) -> Result<()> {
     if args.plan {
         println!();
         print!("{train}");
+    }
+    Ok(())
+}
+
+fn shape(s: crate::plan::Shape) -> String {
+    format!("{}x{}x{}", s.h, s.w, s.c)
+}
+
+/// What a layer's multiplications are made of; nothing where it has none.
+fn computed_in(l: &LayerInfo) -> &'static str {
+    match (l.op, l.cost.binary_macs, l.cost.macs) {
+        ("int8_conv2d", ..) => "bytes",
+        (_, 1.., _) => "bits",
+        (_, 0, 1..) => "floats",
+        _ => "",
+    }
+}
+
+/// Every binary layer of the method must be a packed one.
+fn require_packed(args: &Args, detector: &Detector, plan: &Plan) -> Result<()> {
+    let binary = Program::of(detector)?.stages.iter().filter(|s| matches!(s.kind, Kind::Binary { .. })).count();
+    let packed = plan.layers.iter().filter(|l| computed_in(l) == "bits").count();
+    if !args.require_packed || (binary > 0 && packed == binary) {
+        return Ok(());
+    }
+    Err(Error::config(
+        "--require-packed",
+        format!("is given, but {packed} layers of {} are packed, of {binary} binary ones", detector.name()),
+        "Train with a binarized method, for example bidet-sc.",
+    ))
+}
+
+/// What a deploy file runs.
+fn deployed(file: &DeployFile, args: &Args) -> Result<()> {
+    let detector = &file.detector;
+    let program = Program::of(detector)?;
+    let (plan, _) = deploy::plan(detector, &program, &file.numbers, PlanLimits::HOST, 1, &[])?;
+    require_packed(args, detector, &plan)?;
+    let t = Totals::of(&plan.layers);
+    let bytes = file.to_bytes()?.len();
+    let precision = file.numbers.precision.as_str();
+    if args.json {
+        println!(
+            "{:#}",
+            serde_json::json!({
+                "model": detector.config.name,
+                "method": detector.config.method.to_string(),
+                "classes": detector.config.classes,
+                "input": detector.preprocess.size,
+                "priors": detector.priors.len(),
+                "deploy": deploy::VERSION,
+                "precision": precision,
+                "bytes": bytes,
+                "macs": t.macs,
+                "binary_macs": t.binary_macs,
+                "inference_memory_bytes": plan.memory.bytes(),
+                "record": file.record,
+                "layers": plan.layers.iter().map(|l| serde_json::json!({
+                    "name": l.label,
+                    "operation": l.op,
+                    "input": [l.input.h, l.input.w, l.input.c],
+                    "output": [l.output.h, l.output.w, l.output.c],
+                    "macs": l.cost.macs,
+                    "binary_macs": l.cost.binary_macs,
+                    "computed_in": computed_in(l),
+                })).collect::<Vec<_>>(),
+            })
+        );
+        return Ok(());
+    }
+    println!("{}: deploy file, {precision}, for use and not for training", detector.name());
+    println!("input {s}x{s}, {} priors", detector.priors.len(), s = detector.preprocess.size);
+    println!();
+    println!(
+        "{:<40} {:<20} {:>16} {:>16} {:>9} {:>9}  computed in",
+        "layer", "operation", "in", "out", "MMAC", "bit-MMAC"
+    );
+    for l in &plan.layers {
+        println!(
+            "{:<40} {:<20} {:>16} {:>16} {:>9} {:>9}  {}",
+            l.label,
+            l.op,
+            shape(l.input),
+            shape(l.output),
+            dash(l.cost.macs as f64 / 1e6, 1),
+            dash(l.cost.binary_macs as f64 / 1e6, 1),
+            computed_in(l)
+        );
+    }
+    let kind = if precision == "exact" { "byte" } else { "float" };
+    println!();
+    println!("file              {:>14.2} MB", bytes as f64 / 1e6);
+    println!("{:<17} {:>14.1} M", format!("{kind} MACs"), t.macs as f64 / 1e6);
+    println!("bit MACs          {:>14.1} M", t.binary_macs as f64 / 1e6);
+    println!("memory, inference {:>14.1} MiB  (batch 1, {} dispatches)", mib(plan.memory.bytes()), plan.steps.len());
+    println!(
+        "record            autobidet {}, {} steps, ranges from {} images",
+        file.record.version, file.record.step, file.record.calibration_images
+    );
+    if args.plan {
+        println!();
+        print!("{plan}");
     }
     Ok(())
 }

@@ -144,6 +144,7 @@ impl WeightFile {
         }
         for (name, t) in file.tensors() {
             let data = t.data();
+            let narrow = matches!(t.dtype(), Dtype::F16 | Dtype::I8);
             let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
             let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
             let (words, float) = match t.dtype() {
@@ -161,7 +162,7 @@ impl WeightFile {
                 }
                 other => return Err(damaged(format!("tensor {name} has type {other:?}, which is not read here"))),
             };
-            out.tensors.insert(name.to_string(), FileTensor { shape: t.shape().to_vec(), words, float, narrow: false });
+            out.tensors.insert(name.to_string(), FileTensor { shape: t.shape().to_vec(), words, float, narrow });
         }
         if checksum.is_some_and(|sum| sum != out.checksum()) {
             return Err(damaged("was altered or damaged: its contents do not fit its checksum".to_string()));

@@ -4,6 +4,7 @@ mod bad_input;
 mod detect;
 mod disk;
 mod eval;
+mod export;
 mod import;
 mod kill;
 mod reproduce;
