@@ -145,6 +145,7 @@ fn convolve(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [
 
 /// From sums to the columns of y from `first` on.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn finish_body<L: Lanes>(
     sums: &[Row],
     mul: &[i32],

@@ -134,6 +134,7 @@ fn columns_of<'a>(sizes: &Sizes, w: &'a [u32], i: usize, p: usize) -> &'a [u32] 
 }
 
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn unpack_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
     for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from) {
         *to = from.to_le_bytes().map(|b| b as i8 as f32);
@@ -142,6 +143,7 @@ fn unpack_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
 
 /// `from`: the words of a row; `to`: up to four rows of OB channels' weights.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn unpack_weights_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
     for (k, row) in to.as_chunks_mut::<OB>().0.iter_mut().enumerate() {
         for (to, from) in row.iter_mut().zip(from) {
@@ -152,6 +154,7 @@ fn unpack_weights_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
 
 /// Subtracts 128 times the sum of each column's weights.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn take_off_body<L: Lanes>(panel: &[u32], start: &mut Row) {
     let mut sum = [0i32; OB];
     for row in panel.as_chunks::<OB>().0 {
