@@ -112,6 +112,19 @@ impl Geometry {
         if y < self.input[0] && x < self.input[1] { (image * self.input[0] + y) * self.input[1] + x } else { NONE }
     }
 
+    /// [`Geometry::read_at`] of all taps in order, added to `pixels`: without divisions.
+    #[inline]
+    pub fn read_all(&self, [image, row, column]: [usize; 3], pixels: &mut Vec<usize>) {
+        for kh in 0..self.kernel[0] {
+            let y = (row * self.stride[0] + kh * self.dil[0]).wrapping_sub(self.pad[0]);
+            let line = if y < self.input[0] { (image * self.input[0] + y) * self.input[1] } else { NONE };
+            for kw in 0..self.kernel[1] {
+                let x = (column * self.stride[1] + kw * self.dil[1]).wrapping_sub(self.pad[1]);
+                pixels.push(if line != NONE && x < self.input[1] { line + x } else { NONE });
+            }
+        }
+    }
+
     /// The output pixel (within all images) whose tap `t` reads input pixel (image, y, x), or `NONE`.
     #[inline]
     pub fn reached(&self, image: usize, y: usize, x: usize, t: usize) -> usize {

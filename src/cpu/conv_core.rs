@@ -14,9 +14,9 @@ use super::simd::Lanes;
 use crate::vectorized;
 
 /// Output columns of a block.
-const OB: usize = 32;
+pub const OB: usize = 32;
 /// Rows of a block.
-const PB: usize = 6;
+pub const PB: usize = 6;
 /// Rows of a task.
 const TASK: usize = 96;
 /// "Reads nothing": the tap is outside the map.
@@ -81,8 +81,9 @@ fn block<L: Lanes>(
     *acc = sum;
 }
 
+/// sum += x * w, every row by every column.
 #[inline(always)]
-fn multiply_add<L: Lanes>(sum: &mut [[f32; OB]; PB], x: &[f32; PB], w: &[f32; OB]) {
+pub fn multiply_add<L: Lanes>(sum: &mut [[f32; OB]; PB], x: &[f32; PB], w: &[f32; OB]) {
     for i in 0..PB {
         for o in 0..OB {
             sum[i][o] = L::mul_add(x[i], w[o], sum[i][o]);

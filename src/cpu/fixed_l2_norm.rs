@@ -30,6 +30,7 @@ fn shifted(x: i32, shift: u32) -> i32 {
 }
 
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn pixel_body<L: Lanes>(shift: u32, x: &[i32], weight: &[i32], y: &mut [u32]) {
     let square = |x: &i32| shifted(*x, shift) * shifted(*x, shift);
     let sum = x.iter().fold(0u32, |sum, x| sum.wrapping_add(square(x) as u32));

@@ -71,6 +71,7 @@ fn average(first: &[i32], second: Option<&[i32]>, pitch: usize, means: &mut [i32
 }
 
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn quantize_body<L: Lanes>(x: &[i32], mul: i32, shift: i32, zero: i32, y: &mut [u32]) {
     for (y, x) in y.iter_mut().zip(x.as_chunks::<4>().0) {
         *y = pack_bytes(&x.map(|x| fixed_scale(x, mul, shift).wrapping_add(zero).clamp(-128, 127)));

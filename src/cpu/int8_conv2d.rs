@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::conv_core::NONE;
+use super::conv_core::{NONE, OB, PB};
 use super::conv2d::{ConvDims, Geometry};
 use super::fixed::fixed_scale;
-use super::int8_core::{OB, Operands, PB, Row, Sizes};
+use super::int8_core::{Operands, Row, Sizes};
 use super::simd::{Lanes, byte_products};
 use crate::plan::round4;
 use crate::{dims, vectorized};
@@ -124,8 +124,7 @@ fn convolve(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [
             let rows = y.len() / op;
             sources.clear();
             for m in i * part..i * part + rows {
-                let at = g.output_pixel(m);
-                sources.extend((0..taps).map(|t| g.read_at(at, t)));
+                g.read_all(g.output_pixel(m), sources);
             }
             // The last block may have rows too many; they are not stored.
             let whole = rows.next_multiple_of(PB);
@@ -146,6 +145,7 @@ fn convolve(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [
 
 /// From sums to the columns of y from `first` on.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn finish_body<L: Lanes>(
     sums: &[Row],
     mul: &[i32],

@@ -14,14 +14,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::conv_core::NONE;
+use super::conv_core::{NONE, OB, PB, multiply_add};
 use super::simd::Lanes;
 use crate::vectorized;
 
-/// Output columns of a block.
-pub const OB: usize = 32;
-/// Rows of a block.
-pub const PB: usize = 6;
 /// Products whose sum is exact in a float.
 const EXACT: usize = 1024;
 
@@ -138,6 +134,7 @@ fn columns_of<'a>(sizes: &Sizes, w: &'a [u32], i: usize, p: usize) -> &'a [u32] 
 }
 
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn unpack_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
     for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(from) {
         *to = from.to_le_bytes().map(|b| b as i8 as f32);
@@ -146,6 +143,7 @@ fn unpack_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
 
 /// `from`: the words of a row; `to`: up to four rows of OB channels' weights.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn unpack_weights_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
     for (k, row) in to.as_chunks_mut::<OB>().0.iter_mut().enumerate() {
         for (to, from) in row.iter_mut().zip(from) {
@@ -156,6 +154,7 @@ fn unpack_weights_body<L: Lanes>(from: &[u32], to: &mut [f32]) {
 
 /// Subtracts 128 times the sum of each column's weights.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
 fn take_off_body<L: Lanes>(panel: &[u32], start: &mut Row) {
     let mut sum = [0i32; OB];
     for row in panel.as_chunks::<OB>().0 {
@@ -183,13 +182,14 @@ impl<T> Prepared<T> {
         self.w[panel * size * OB..][..size * OB].as_chunks::<OB>().0
     }
 
-    /// The pixels that tap `t` of the rows of a block reads.
+    /// The pixel that tap `t` of row `i` of a block reads. No closures here and in the blocks: they are compiled without
+    /// the caller's vector instructions, and not always inlined.
     #[inline(always)]
-    fn rows(&self, sources: &[usize], t: usize) -> [&[T]; PB] {
-        std::array::from_fn(|i| match sources[i * self.sizes.taps + t] {
+    fn pixel(&self, sources: &[usize], i: usize, t: usize) -> &[T] {
+        match sources[i * self.sizes.taps + t] {
             NONE => &self.outside[..self.depth],
             pixel => &self.x[pixel * self.pitch..][..self.depth],
-        })
+        }
     }
 }
 
@@ -203,7 +203,11 @@ fn float_sums_body<L: Lanes>(p: &Prepared<f32>, panel: usize, sources: &[usize],
         for c in (0..depth).step_by(EXACT) {
             let (t, c) = (t..(t + group).min(taps), c..(c + EXACT).min(depth));
             for (sums, sources) in sums.as_chunks_mut::<PB>().0.iter_mut().zip(sources.chunks_exact(PB * taps)) {
-                float_block::<L>(p, panel, sources, t.clone(), c.clone(), sums);
+                let mut part = [[0f32; OB]; PB];
+                float_block::<L>(p, panel, sources, t.clone(), c.clone(), &mut part);
+                for (sums, part) in sums.as_flattened_mut().iter_mut().zip(part.as_flattened()) {
+                    *sums = sums.wrapping_add(*part as i32);
+                }
             }
         }
     }
@@ -216,28 +220,21 @@ fn float_block<L: Lanes>(
     sources: &[usize],
     taps: Range<usize>,
     channels: Range<usize>,
-    sums: &mut [Row; PB],
+    part: &mut [[f32; OB]; PB],
 ) {
-    let n = channels.len();
-    let mut sum = [[0f32; OB]; PB];
+    let mut sum = *part;
+    let (c, n) = (channels.start, channels.len());
     for t in taps {
         // Named rows of a length that the compiler knows: only then does it keep the sums in registers.
-        let [r0, r1, r2, r3, r4, r5] = p.rows(sources, t).map(|r| &r[channels.start..][..n]);
-        let w = &panel[t * p.depth + channels.start..][..n];
+        let (r0, r1) = (&p.pixel(sources, 0, t)[c..][..n], &p.pixel(sources, 1, t)[c..][..n]);
+        let (r2, r3) = (&p.pixel(sources, 2, t)[c..][..n], &p.pixel(sources, 3, t)[c..][..n]);
+        let (r4, r5) = (&p.pixel(sources, 4, t)[c..][..n], &p.pixel(sources, 5, t)[c..][..n]);
+        let w = &panel[t * p.depth + c..][..n];
         for d in 0..n {
-            let x = [r0[d], r1[d], r2[d], r3[d], r4[d], r5[d]];
-            for i in 0..PB {
-                for o in 0..OB {
-                    sum[i][o] = L::mul_add(x[i], w[d][o], sum[i][o]);
-                }
-            }
+            multiply_add::<L>(&mut sum, &[r0[d], r1[d], r2[d], r3[d], r4[d], r5[d]], &w[d]);
         }
     }
-    for (sums, sum) in sums.iter_mut().zip(&sum) {
-        for (s, v) in sums.iter_mut().zip(sum) {
-            *s = s.wrapping_add(*v as i32);
-        }
-    }
+    *part = sum;
 }
 
 vectorized! {
@@ -256,41 +253,34 @@ fn byte_sums(p: &Prepared<u32>, panel: usize, sources: &[usize], sums: &mut [Row
     let _ = (p, panel, sources, sums);
 }
 
-/// Half of a row.
+/// A row as two vectors. A transmute, as the loads of `std::arch` go over the stack where assertions are on.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn half<T>(row: &[T; OB], k: usize) -> std::arch::x86_64::__m512i {
-    const { assert!(size_of::<T>() == 4) };
-    let half = &row[k * (OB / 2)..][..OB / 2];
-    // SAFETY: 16 elements of 4 bytes.
-    unsafe { std::arch::x86_64::_mm512_loadu_si512(half.as_ptr().cast()) }
-}
+type Halves = [std::arch::x86_64::__m512i; 2];
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn byte_block(p: &Prepared<u32>, panel: &[[u32; OB]], start: &Row, sources: &[usize], sums: &mut [Row; PB]) {
-    use std::arch::x86_64::{_mm512_dpbusd_epi32, _mm512_set1_epi32, _mm512_storeu_si512};
-    let mut sum = [[half(start, 0), half(start, 1)]; PB];
+    use std::arch::x86_64::{_mm512_dpbusd_epi32, _mm512_set1_epi32};
+    const { assert!(PB == 6) };
+    let n = p.depth;
+    // SAFETY: both are plain integers of the same size, here and below.
+    let mut sum = [unsafe { std::mem::transmute::<Row, Halves>(*start) }; PB];
     for t in 0..p.sizes.taps {
-        let [r0, r1, r2, r3, r4, r5] = p.rows(sources, t);
-        let w = &panel[t * p.depth..][..p.depth];
-        for d in 0..p.depth {
-            let (low, high) = (half(&w[d], 0), half(&w[d], 1));
+        let (r0, r1, r2) = (p.pixel(sources, 0, t), p.pixel(sources, 1, t), p.pixel(sources, 2, t));
+        let (r3, r4, r5) = (p.pixel(sources, 3, t), p.pixel(sources, 4, t), p.pixel(sources, 5, t));
+        let w = &panel[t * n..][..n];
+        for d in 0..n {
+            // SAFETY: as above.
+            let [low, high] = unsafe { std::mem::transmute::<[u32; OB], Halves>(w[d]) };
             let x = [r0[d], r1[d], r2[d], r3[d], r4[d], r5[d]];
             for i in 0..PB {
                 let x = _mm512_set1_epi32(x[i] as i32);
-                sum[i][0] = _mm512_dpbusd_epi32(sum[i][0], x, low);
-                sum[i][1] = _mm512_dpbusd_epi32(sum[i][1], x, high);
+                sum[i] = [_mm512_dpbusd_epi32(sum[i][0], x, low), _mm512_dpbusd_epi32(sum[i][1], x, high)];
             }
         }
     }
-    for (sums, sum) in sums.iter_mut().zip(&sum) {
-        let (low, high) = sums.split_at_mut(OB / 2);
-        // SAFETY: both halves have 16 elements of 4 bytes.
-        unsafe {
-            _mm512_storeu_si512(low.as_mut_ptr().cast(), sum[0]);
-            _mm512_storeu_si512(high.as_mut_ptr().cast(), sum[1]);
-        }
+    for i in 0..PB {
+        // SAFETY: as above.
+        sums[i] = unsafe { std::mem::transmute::<Halves, Row>(sum[i]) };
     }
 }

@@ -173,8 +173,11 @@ pub fn to_engine(info: &TensorInfo, data: &[f32]) -> Result<Vec<u32>> {
     Ok(out)
 }
 
-/// Where channel k of a pixel lies in an integer map (word, lowest bit, number of bits), and the words of a pixel.
-fn lanes(format: Format, channels: u32) -> (fn(usize) -> (usize, u32, u32), usize) {
+/// Where channel k of a pixel lies in an integer map: word, lowest bit, number of bits.
+type Lane = fn(usize) -> (usize, u32, u32);
+
+/// The lanes of an integer map, and the words of a pixel.
+fn lanes(format: Format, channels: u32) -> (Lane, usize) {
     match format {
         Format::Bytes => (|k| (k / 4, 8 * (k % 4) as u32, 8), channels.div_ceil(4) as usize),
         Format::Words => (|k| (k / 32, (k % 32) as u32, 1), channels.div_ceil(32) as usize),
