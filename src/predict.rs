@@ -191,6 +191,13 @@ impl Predictor {
 
     /// Runs the network on `n` preprocessed images (`n * size * size * 4` floats, n at most the batch).
     pub fn forward(&mut self, images: &[f32], n: usize) -> Result<Raw> {
+        self.start(images, n)?;
+        self.outputs(n)
+    }
+
+    /// The first half of [`Predictor::forward`]: gives the images to the device and has it run, which need not end before this
+    /// returns.
+    pub fn start(&mut self, images: &[f32], n: usize) -> Result<()> {
         let one = self.detector.preprocess.floats();
         if n > self.batch || images.len() != n * one {
             return Err(Error::shape(
@@ -203,7 +210,11 @@ impl Predictor {
         let mut padded = images.to_vec();
         padded.resize(self.batch * one, 0.0);
         self.executor.write_f32(self.network.images, &padded)?;
-        self.executor.run(&["forward"])?;
+        self.executor.run(&["forward"])
+    }
+
+    /// The second half: waits, and reads what came out for the `n` images.
+    pub fn outputs(&mut self, n: usize) -> Result<Raw> {
         let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
         let mut locations = self.executor.read_f32(self.network.locations)?;
         let mut logits = self.executor.read_f32(self.network.logits)?;
