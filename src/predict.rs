@@ -34,7 +34,7 @@ use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
 use crate::detect::{BBox, Detection};
 use crate::device::Device;
 use crate::models::{Detector, Network};
-use crate::plan::{Builder, Executor, Mode, PlanLimits, round4};
+use crate::plan::{Builder, Executor, Mode, PlanLimits};
 use crate::train::RunFolder;
 use crate::weights::{FileTensor, Transfer, WeightFile, compare, load};
 use crate::{Error, Result};
@@ -288,6 +288,13 @@ impl Predictor {
 
     /// Runs the network on `n` preprocessed images (`n * size * size * 4` floats, n at most the batch).
     pub fn forward(&mut self, images: &[f32], n: usize) -> Result<Raw> {
+        self.start(images, n)?;
+        self.outputs(n)
+    }
+
+    /// The first half of [`Predictor::forward`]: gives the images to the device and has it run, which need not end before this
+    /// returns.
+    pub fn start(&mut self, images: &[f32], n: usize) -> Result<()> {
         let one = self.detector.preprocess.floats();
         if n > self.batch || images.len() != n * one {
             return Err(Error::shape(
@@ -299,47 +306,24 @@ impl Predictor {
         // A short batch is padded with zeros; what comes out for them is dropped.
         let mut padded = images.to_vec();
         padded.resize(self.batch * one, 0.0);
+        match &self.network {
+            Ends::Deployed { ends, precision: Precision::Exact, .. } => {
+                let bytes = self.detector.preprocess.bytes(&padded);
+                self.executor.write(ends.images, &bytes)?;
+            }
+            Ends::Deployed { ends, .. } => self.executor.write_f32(ends.images, &padded)?,
+            Ends::Trained(network) => self.executor.write_f32(network.images, &padded)?,
+        }
+        self.executor.run(&["forward"])
+    }
+
+    /// The second half: waits, and reads what came out for the `n` images.
+    pub fn outputs(&mut self, n: usize) -> Result<Raw> {
         let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
         let (mut locations, mut logits) = match &self.network {
-            Ends::Trained(network) => {
-                self.executor.write_f32(network.images, &padded)?;
-                self.executor.run(&["forward"])?;
-                (self.executor.read_f32(network.locations)?, self.executor.read_f32(network.logits)?)
-            }
-            Ends::Deployed { ends, heads, precision, fractions } => {
-                match precision {
-                    Precision::Float => self.executor.write_f32(ends.images, &padded)?,
-                    Precision::Exact => {
-                        let bytes = self.detector.preprocess.bytes(&padded);
-                        self.executor.write(ends.images, &bytes)?;
-                    }
-                }
-                self.executor.run(&["forward"])?;
-                let (mut locations, mut logits) = (vec![0.0; n * p * 8], vec![0.0; n * p * k]);
-                let mut first = 0;
-                for (i, (t, head)) in ends.heads.iter().zip(heads).enumerate() {
-                    let shape = self.executor.plan().info(*t).shape;
-                    let words = self.executor.read(*t)?;
-                    let unit = fractions.get(i).map(|f| 0.5f64.powi(*f as i32));
-                    let number = |w: &u32| match unit {
-                        Some(unit) => (*w as i32 as f64 * unit) as f32,
-                        None => f32::from_bits(*w),
-                    };
-                    let (boxes, cells) = (head.boxes as usize, (shape.h * shape.w) as usize);
-                    let pitch = round4(shape.c) as usize;
-                    for (at, pixel) in words.chunks_exact(pitch).take(n * cells).enumerate() {
-                        let prior = at / cells * p + first + at % cells * boxes;
-                        let (loc, conf) = pixel[..boxes * (4 + k)].split_at(4 * boxes);
-                        // The log-variances are not in the file; 0 stands for them.
-                        let means = locations[prior * 8..][..boxes * 8].chunks_exact_mut(8);
-                        for (to, from) in means.zip(loc.chunks_exact(4)) {
-                            to[4..].iter_mut().zip(from).for_each(|(t, f)| *t = number(f));
-                        }
-                        logits[prior * k..][..boxes * k].iter_mut().zip(conf).for_each(|(t, f)| *t = number(f));
-                    }
-                    first += cells * boxes;
-                }
-                (locations, logits)
+            Ends::Trained(net) => (self.executor.read_f32(net.locations)?, self.executor.read_f32(net.logits)?),
+            Ends::Deployed { ends, heads, fractions, .. } => {
+                deploy::gather(self.executor.as_mut(), ends, heads, fractions, [n, p, k])?
             }
         };
         locations.truncate(n * p * 8);

@@ -11,6 +11,7 @@ mod eval;
 mod foreign;
 mod kernel_test;
 mod kernels;
+mod lost;
 mod models;
 mod noop;
 mod ops;

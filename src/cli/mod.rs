@@ -19,6 +19,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 
+use crate::gpu::POLL_PANIC;
 use crate::{Error, Result};
 
 /// Trains and runs binarized object detectors through WGSL compute shaders: Vulkan, Metal and DX12 from one source.
@@ -69,12 +70,12 @@ enum Command {
     Shaders(shaders::Args),
     /// Write the embedded data set as a VOC folder.
     Scenes(scenes::Args),
-    /// Measure kernels against the speed this device reaches.
+    /// Measure kernels, training steps, inference and the loader on this machine.
     Bench(bench::Args),
 }
 
 /// Ends the program when what it prints has no reader any more (`autobidet info tiny | head`) or nowhere to go. The standard
-/// library's print macros panic then.
+/// library's print macros panic then. wgpu panics where a device is lost; that is told as an error.
 fn end_with_the_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -86,6 +87,8 @@ fn end_with_the_reader() {
                 let _ = writeln!(std::io::stderr(), "error: cannot print to {why}");
                 std::process::exit(1)
             }
+            // Waiting for a device that is lost: `gpu` makes an error of it, which is told.
+            None if said.starts_with(POLL_PANIC) => {}
             None => usual(panic),
         }
     }));

@@ -2,12 +2,14 @@
 //!
 //! Read are JPEG and PNG, recognised by their first bytes (never by the extension). Grey becomes three equal channels,
 //! 16-bit samples are scaled to 8, CMYK JPEG is converted by the decoder, transparent pixels are laid over black.
-//! The EXIF orientation is applied, as OpenCV's `imread` does, unless the annotated size says that the
+//! Of an animated PNG the picture is taken that programs show which do not know animations, the first frame as a rule; GIF and
+//! other formats are refused by name. The EXIF orientation is applied, as OpenCV's `imread` does, unless the annotated size says that the
 //! boxes were drawn on the pixels as stored (see [`read`]).
 //!
 //! A file is refused, before memory is taken for its pixels, when it claims a side over [`MAX_SIDE`], more than
-//! [`MAX_PIXELS`], or more pixels than its length could encode. A JPEG without its end marker is refused too:
-//! the decoder would fill the missing part with grey, and a net would train on it.
+//! [`MAX_PIXELS`], more than [`MAX_DECODED`] as its samples are, or more pixels than its length could encode. A JPEG without its
+//! end marker is refused too: the decoder would fill the missing part with grey, and a net would train on it. A PNG's
+//! checksums find what was altered; a JPEG has none, so what was altered in its pixels is decoded as it stands.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -21,6 +23,8 @@ use crate::{Error, Result};
 pub const MAX_SIDE: u32 = 20_000;
 /// The most pixels that are read.
 pub const MAX_PIXELS: u64 = 400_000_000;
+/// The most bytes that the pixels may take as the file has them, before they become 8-bit RGB.
+pub const MAX_DECODED: u64 = MAX_PIXELS * 4;
 /// The longest image file that is read, in bytes.
 pub const MAX_FILE: u64 = 512 << 20;
 /// Deflate's best ratio (1032) times 8 pixels a byte (1-bit PNG): no honest file holds more pixels a byte.
@@ -86,12 +90,23 @@ fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_PIXELS * 4);
+    limits.max_alloc = Some(MAX_DECODED);
     limits
 }
 
 fn undecodable(path: &Path, e: &image::ImageError) -> Error {
+    if matches!(e, image::ImageError::Limits(_)) {
+        return too_large(path, "is too large");
+    }
     Error::format(path, format!("cannot be decoded: {e}"), "Open it in an image viewer; replace it or take its id out")
+}
+
+fn too_large(path: &Path, how: &str) -> Error {
+    Error::format(
+        path,
+        format!("{how}: up to {MAX_SIDE} pixels a side and {} MiB of decoded samples are read", MAX_DECODED >> 20),
+        "Scale the image down, or save it with 8 bits a channel",
+    )
 }
 
 fn finish(mut decoder: impl ImageDecoder, bytes: &[u8], path: &Path, annotated: Option<(u32, u32)>) -> Result<Decoded> {
@@ -112,6 +127,10 @@ fn finish(mut decoder: impl ImageDecoder, bytes: &[u8], path: &Path, annotated: 
             format!("claims {width} x {height} pixels, which {} bytes cannot hold", bytes.len()),
             "The file is damaged or made to do harm; replace it or take its id out",
         ));
+    }
+    // The decoder's own limit is on what it works with, not on what it gives.
+    if decoder.total_bytes() > MAX_DECODED {
+        return Err(too_large(path, &format!("takes {} MiB decoded", decoder.total_bytes() >> 20)));
     }
     decoder.set_limits(limits()).map_err(|e| undecodable(path, &e))?;
     // A broken EXIF block is no reason to refuse the pixels.
@@ -138,9 +157,18 @@ fn flatten(picture: DynamicImage) -> RgbImage {
     let rgba = picture.into_rgba8();
     let (width, height) = rgba.dimensions();
     let over_black = |c: u8, a: u8| ((u16::from(c) * u16::from(a) + 127) / 255) as u8;
-    let pixels = rgba.pixels().flat_map(|p| [0, 1, 2].map(|c| over_black(p.0[c], p.0[3]))).collect();
+    // In place: of a large picture there is no second copy.
+    let mut samples = rgba.into_raw();
+    let pixels = samples.len() / 4;
+    for i in 0..pixels {
+        let alpha = samples[4 * i + 3];
+        for c in 0..3 {
+            samples[3 * i + c] = over_black(samples[4 * i + c], alpha);
+        }
+    }
+    samples.truncate(3 * pixels);
     // The length is width * height * 3 by construction, so the fallback is never taken.
-    RgbImage::from_raw(width, height, pixels).unwrap_or_else(|| RgbImage::new(width, height))
+    RgbImage::from_raw(width, height, samples).unwrap_or_else(|| RgbImage::new(width, height))
 }
 
 enum Kind {

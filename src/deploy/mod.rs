@@ -18,6 +18,7 @@ mod exact;
 mod file;
 mod float;
 mod fold;
+mod outputs;
 mod plan;
 mod program;
 
@@ -31,6 +32,7 @@ pub use exact::{Seen, exact};
 pub use file::{DeployFile, Numbers, Quantizer, Record, VERSION};
 pub use float::float;
 pub use fold::{Dense, Folded, Signs, fold};
+pub(crate) use outputs::gather;
 pub use plan::{Ends, plan};
 pub use program::{Head, Keep, Kind, Norm, Part, Program, Stage, Value, WordsNeed};
 

@@ -1,7 +1,8 @@
 //! A device with its pipelines.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::DeviceChoice;
 use super::choice::enumerate;
@@ -34,6 +35,9 @@ pub struct Gpu {
     modules: Mutex<HashMap<&'static str, Arc<wgpu::ShaderModule>>>,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     problem: Arc<Mutex<Option<String>>>,
+    /// What the driver said when it took the device away. From then on wgpu passes over everything in silence, so this is
+    /// never forgotten.
+    lost: Arc<OnceLock<String>>,
 }
 
 fn locked<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -110,11 +114,11 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
             locked(&sink).get_or_insert_with(|| e.to_string());
         }));
-        let sink = problem.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            if !matches!(reason, wgpu::DeviceLostReason::Destroyed) {
-                locked(&sink).get_or_insert_with(|| format!("the device was lost: {message}"));
-            }
+        let lost = Arc::new(OnceLock::new());
+        let sink = lost.clone();
+        device.set_device_lost_callback(move |_, message| {
+            // The first reason is the one.
+            let _ = sink.set(message);
         });
         let limits = PlanLimits {
             // A size has to be a multiple of 4, and a little distance from 2^31 keeps 32-bit drivers happy.
@@ -134,6 +138,7 @@ impl Gpu {
             modules: Mutex::default(),
             pipelines: Mutex::default(),
             problem,
+            lost,
         }))
     }
 
@@ -157,19 +162,53 @@ impl Gpu {
         !matches!(self.info.device_type, wgpu::DeviceType::Cpu)
     }
 
-    /// The first error that the driver or the validation reported since the last call.
+    /// The first error that the driver or the validation reported since the last call. Of a device that was lost it is told
+    /// every time.
     pub fn check(&self) -> Result<()> {
+        if let Some(why) = self.lost.get() {
+            return Err(self.lost_error(why));
+        }
         match locked(&self.problem).take() {
             None => Ok(()),
-            Some(p) => Err(device_error(&self.info.name, p)),
+            Some(p) => Err(self.found_lost().unwrap_or_else(|| device_error(&self.info.name, p))),
         }
     }
 
-    /// Waits until everything submitted is done.
+    /// The error of a device that was lost, if it was: what follows a loss may look like mistakes of ours, such as buffers
+    /// that are not valid.
+    pub(super) fn found_lost(&self) -> Option<Error> {
+        let _ = polled(|| self.device.poll(wgpu::PollType::wait_indefinitely()));
+        self.lost.get().map(|why| self.lost_error(why))
+    }
+
+    /// Waits until everything submitted is done. Only here a device that was lost is certain to be noticed.
     pub fn wait(&self) -> Result<()> {
-        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        let waited = polled(|| self.device.poll(wgpu::PollType::wait_indefinitely()));
         self.check()?;
-        waited.map(|_| ()).map_err(|e| device_error(&self.info.name, format!("waiting for it failed: {e}")))
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(e)) => Err(device_error(&self.info.name, format!("waiting for it failed: {e}"))),
+            Err(panic) => Err(self.lost_error(&panic)),
+        }
+    }
+
+    /// Ends the device at once, as a driver does that is reset: everything afterwards is an error. For tests.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
+    fn lost_error(&self, why: &str) -> Error {
+        let why = why.trim();
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        Error::Device {
+            device: self.info.name.clone(),
+            problem: format!(
+                "was lost{why}: its driver was reset or replaced, it ran out of memory, or it was taken away"
+            ),
+            remedy:
+                "Call the program again (a run goes on from its last checkpoint with --resume), or give --device cpu."
+                    .to_string(),
+        }
     }
 
     /// The pipeline of a kernel with these constants; made on first use.
@@ -223,11 +262,34 @@ impl Gpu {
     }
 }
 
+/// How the panic begins that [`polled`] turns into an error.
+pub const POLL_PANIC: &str = "Error in Device::poll";
+
+/// Runs a poll. wgpu has no error for a device that is lost while it is waited for: it panics, with no lock held.
+fn polled<T>(poll: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    catch_unwind(AssertUnwindSafe(poll)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default().to_string()
+    })
+}
+
 pub(super) fn device_error(device: &str, problem: String) -> Error {
     Error::Device {
         device: device.to_string(),
         problem,
         remedy: "`autobidet selftest` tells whether the driver computes right; --device cpu works without one."
             .to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POLL_PANIC, polled};
+
+    #[test]
+    fn a_panic_while_waiting_is_its_text() {
+        assert_eq!(polled(|| 3), Ok(3));
+        let caught = polled(|| -> u32 { panic!("{POLL_PANIC}: Parent device is {}", "lost") });
+        assert_eq!(caught, Err(format!("{POLL_PANIC}: Parent device is lost")));
     }
 }

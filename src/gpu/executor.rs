@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -33,6 +33,9 @@ enum Ready {
 
 /// The longest time one submission should take: far below Windows' watchdog (2 s), far above the cost of submitting.
 const PIECE_MS: f64 = 300.0;
+
+/// How long to wait for what has come already, if another thread has not just taken it.
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 
 /// Views are read together up to this many bytes.
 const STAGING: u64 = 64 << 20;
@@ -152,7 +155,8 @@ impl GpuExecutor {
                 e.write(TensorId(i as u32), data)?;
             }
         }
-        e.gpu.check()?;
+        // A device that was lost meanwhile takes everything in silence, but for this.
+        e.gpu.wait()?;
         Ok(e)
     }
 
@@ -200,7 +204,8 @@ impl GpuExecutor {
         });
         self.gpu.wait()?;
         let name = &self.gpu.info().name;
-        match receive.recv() {
+        // The answer came while we waited; were it not so, nothing would be gained by waiting for it for ever.
+        match receive.recv_timeout(ANSWER) {
             Ok(Ok(())) => {}
             _ => return Err(device_error(name, "reading results back failed".to_string())),
         }

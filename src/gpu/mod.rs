@@ -6,6 +6,6 @@ mod executor;
 mod once;
 
 pub use choice::{AdapterLine, DeviceChoice, adapters};
-pub use device::{Gpu, LimitsChoice};
+pub use device::{Gpu, LimitsChoice, POLL_PANIC};
 pub use executor::GpuExecutor;
 pub use once::{Once, OnceBuffer, OnceKind};

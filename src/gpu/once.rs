@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::device::device_error;
+use super::executor::ANSWER;
 use crate::{Error, Result};
 
 /// How a buffer of an [`Once`] is bound.
@@ -69,7 +70,8 @@ impl Gpu {
         let (staging, sizes) = self.submit_once(job);
         let problems = [validation, internal, memory].map(|scope| pollster::block_on(scope.pop()));
         if let Some(e) = problems.into_iter().flatten().next() {
-            return Err(device_error(&self.info().name, format!("{}: {e}", job.label)));
+            let own = || device_error(&self.info().name, format!("{}: {e}", job.label));
+            return Err(self.found_lost().unwrap_or_else(own));
         }
         let lost = |e: &dyn std::fmt::Display| {
             device_error(&self.info().name, format!("{}: reading results back failed: {e}", job.label))
@@ -80,7 +82,7 @@ impl Gpu {
             let _ = send.send(r);
         });
         self.wait()?;
-        receive.recv().map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
+        receive.recv_timeout(ANSWER).map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
         let data = staging.slice(..).get_mapped_range().map_err(|e| lost(&e))?;
         let mut at = 0;
         Ok(sizes

@@ -1,10 +1,12 @@
 //! The command as a user runs it: what it prints, what it leaves, and what it says to everything that may be wrong.
 
 mod bad_input;
+mod bench;
 mod detect;
 mod disk;
 mod eval;
 mod export;
+mod images;
 mod import;
 mod kill;
 mod reproduce;

@@ -6,7 +6,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage
 use std::io::Cursor;
 use std::path::Path;
 
-fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+pub fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
     image.into().write_to(&mut Cursor::new(&mut bytes), format).unwrap();
     bytes
@@ -17,7 +17,7 @@ fn pixels(bytes: &[u8]) -> RgbImage {
 }
 
 /// Inserts an EXIF block with this orientation after the start marker; its thumbnail-like tail holds an end marker.
-fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+pub fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0xff, 0xd9]);
     let mut out = jpeg[..2].to_vec();
@@ -127,7 +127,7 @@ fn other_formats_are_named() {
     says(read(Path::new("nowhere/x.jpg"), None), &["nowhere/x.jpg", "cannot read"]);
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, &b| {
         (0..8).fold(crc ^ u32::from(b), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
     })

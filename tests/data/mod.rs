@@ -5,6 +5,7 @@ mod coco;
 mod files;
 mod hostile;
 mod images;
+pub mod kinds;
 mod loader;
 mod preprocess;
 mod real;

@@ -1,0 +1,203 @@
+"""Runs the peers and autobidet one after the other on this machine and prints a table of ratios. `run` starts it.
+
+Only the standard library is needed here. Each measurement is a process of its own, and the rounds go through all of them in
+turn, so that a machine that is busy for a while does not slow one of them alone; of the rounds the fastest counts.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+# What stands in the table: (key, text, who, arguments). `ours` are arguments of `autobidet bench`.
+INFER, TRAIN = ["infer", "--model", "ssd300-vgg16"], ["train", "--model", "ssd300-vgg16"]
+ROWS = [
+    ("float SSD300-VGG16, inference", [
+        ("PyTorch", ["torch", "float", "infer"]),
+        ("ONNX Runtime", ["onnxruntime", "float", "infer"]),
+        ("Burn", "no program for Burn is written here yet: it would be a Rust program of its own"),
+        ("autobidet", INFER + ["--method", "float", "--no-batch-norm"]),
+    ]),
+    ("BiDet-SSD300, inference", [
+        ("PyTorch", ["torch", "bidet", "infer"]),
+        ("ONNX Runtime", ["onnxruntime", "bidet", "infer"]),
+        ("autobidet", INFER + ["--method", "bidet-sc"]),
+    ]),
+    ("float SSD300-VGG16, training step", [
+        ("PyTorch", ["torch", "float", "train"]),
+        ("Burn", "no program for Burn is written here yet: it would be a Rust program of its own"),
+        ("autobidet", TRAIN + ["--method", "float", "--no-batch-norm"]),
+    ]),
+    ("BiDet-SSD300, training step", [
+        ("PyTorch", ["torch", "bidet", "train"]),
+        ("autobidet, the same loss (bireal)", TRAIN + ["--method", "bireal"]),
+        ("autobidet, IB and object prior too (bidet-sc)", TRAIN + ["--method", "bidet-sc"]),
+    ]),
+]
+
+
+def last_json(text):
+    """The object that a program printed last; it may have said something before."""
+    begin = text.rfind("\n{", 0, text.rfind("}")) + 1 if not text.lstrip().startswith("{") else 0
+    return json.loads(text[begin:])
+
+
+def call(command, env, limit):
+    try:
+        p = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit, cwd=HERE)
+    except subprocess.TimeoutExpired:
+        return {"missing": f"took longer than {limit} s"}
+    except OSError as e:
+        return {"missing": f"{command[0]} cannot be started: {e.strerror}"}
+    if p.returncode != 0:
+        lines = [line for line in p.stderr.strip().splitlines() if line.strip()]
+        return {"missing": f"failed: {lines[-1] if lines else 'without a word'}"}
+    try:
+        return last_json(p.stdout)
+    except ValueError:
+        return {"missing": "printed no JSON"}
+
+
+def measure(args, name, what, folder):
+    if isinstance(what, str):
+        return {"missing": what}
+    env = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
+    if not name.startswith("autobidet"):
+        peer, network, task = what
+        command = [args.python, "measure.py", "--peer", peer, "--network", network, "--task", task]
+        command += ["--runs", str(args.runs), "--threads", str(args.threads), "--device", args.device]
+        command += ["--batch", str(args.batch), "--classes", str(args.classes), "--folder", folder]
+        exported = os.path.join(folder, f"{network}.onnx")
+        if peer == "onnxruntime" and os.path.exists(exported):
+            command += ["--onnx", exported]
+        return call(command, env, args.limit)
+    env["RAYON_NUM_THREADS"] = str(args.threads)
+    command = [args.autobidet, "bench", *what, "--batch", str(args.batch), "--classes", str(args.classes), "--json"]
+    command += ["--runs" if what[0] == "infer" else "--steps", str(args.runs)]
+    # The peers run on a CPU or on CUDA; so do we, on the twins or on the first GPU.
+    command += ["--device", "cpu" if args.device == "cpu" else "auto"]
+    found = call(command, env, args.limit)
+    if "median_seconds" in found and what[0] == "infer":
+        # The peers' time ends with the outputs in memory: before the boxes are decoded.
+        found["with_decode_seconds"] = found["median_seconds"]
+        found["median_seconds"] = found["forward_seconds"] + found["readback_seconds"]
+        found.pop("layers", None)
+    if "median_seconds" in found:
+        found.pop("kernels", None)
+        found["version"] = "autobidet"
+        if "float" not in what:
+            # The same network on both sides? (`info` counts the float one with batch norms.)
+            info = [args.autobidet, "info", "ssd300-vgg16", "--classes", str(args.classes), "--json"]
+            found["parameters"] = call(info, env, args.limit).get("parameters")
+    return found
+
+
+def load():
+    """The machine's load over the last minute, where the system tells."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
+
+
+def processor():
+    try:
+        with open("/proc/cpuinfo") as f:
+            for line in f:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def all_rows(args):
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(args.rounds):
+            for title, entries in ROWS:
+                for name, what in entries:
+                    key = (title, name)
+                    before = results.get(key)
+                    if before and "missing" in before and number > 0:
+                        continue
+                    print(f"round {number + 1}: {title}: {name}", file=sys.stderr, flush=True)
+                    found = measure(args, name, what, folder) | {"load_before": load()}
+                    if before is None or found.get("median_seconds", 1e9) < before.get("median_seconds", 1e9):
+                        results[key] = found
+    return results
+
+
+def table(results):
+    lines = []
+    for title, entries in ROWS:
+        sizes = {results[(title, n)].get("parameters") for n, _ in entries} - {None}
+        ours = next((results[(title, n)] for n, _ in entries if n.startswith("autobidet")), {}).get("median_seconds")
+        lines += ["", title, f"  {'':<46} {'median':>10} {'to autobidet':>13}"]
+        for name, _ in entries:
+            r = results[(title, name)]
+            if "median_seconds" not in r:
+                lines.append(f"  {name:<46} missing: {r.get('missing', 'no result')}")
+                continue
+            seconds = r["median_seconds"]
+            ratio = f"{seconds / ours:>12.2f}x" if ours else f"{'-':>13}"
+            about = [r["version"]] if r["version"] != name and r["version"] != "autobidet" else []
+            about += [r[k] for k in ("layout", "device") if k in r]
+            lines.append(f"  {name:<46} {seconds * 1e3:>7.1f} ms {ratio}  {', '.join(about)}")
+        if len(sizes) > 1:
+            lines.append(f"  NOT THE SAME NETWORKS: they have {sorted(sizes)} parameters")
+    return "\n".join(lines)
+
+
+def binary():
+    name = "autobidet.exe" if os.name == "nt" else "autobidet"
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    return os.path.join(target, "release", name)
+
+
+def main():
+    p = argparse.ArgumentParser(prog="run", description="autobidet beside PyTorch and ONNX Runtime on this machine")
+    p.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of each [all cores]")
+    p.add_argument("--json", metavar="FILE", help="leave everything that was measured here")
+    p.add_argument("--runs", type=int, default=5, help="runs or steps of each measurement [5]")
+    p.add_argument("--rounds", type=int, default=2, help="times that all of it is measured; the fastest counts [2]")
+    p.add_argument("--batch", type=int, default=1, help="images at a time [1]")
+    p.add_argument("--classes", type=int, default=20, help="classes without the background [20]")
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="the peers' device; ours is its like [cpu]")
+    p.add_argument("--autobidet", default=binary(), help="the program [target/release/autobidet]")
+    p.add_argument("--python", default=sys.executable, help="the Python that has the peers")
+    p.add_argument("--limit", type=int, default=600, help="seconds after which a measurement is given up [600]")
+    args = p.parse_args()
+    if args.threads < 1 or args.runs < 1 or args.rounds < 1:
+        p.error("--threads, --runs and --rounds are at least 1")
+    if not os.path.isfile(args.autobidet):
+        p.error(f"{args.autobidet} is not there: build it with `cargo build --release`, or give --autobidet")
+    args.autobidet = os.path.abspath(args.autobidet)
+    machine = {
+        "processor": processor(),
+        "system": platform.platform(terse=True),
+        "threads": args.threads,
+        "load_at_start": load(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    results = all_rows(args)
+    machine["load_at_end"] = load()
+    print(f"{machine['processor']}, {args.threads} threads, {machine['date']}; batch {args.batch}, {args.classes} classes")
+    print(f"load over the last minute: {machine['load_at_start']} at the start, {machine['load_at_end']} at the end")
+    print(table(results))
+    if args.json:
+        rows = [{"row": t, "name": n} | results[(t, n)] for t, entries in ROWS for n, _ in entries]
+        with open(args.json, "w") as f:
+            json.dump({"machine": machine, "rows": rows}, f, indent=1)
+            f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
