@@ -19,6 +19,8 @@ fn positive(v: &Value, keys: &[&str]) {
 fn inference_is_measured_as_a_whole_in_parts_and_by_layers() {
     let v = json(&["infer", "--runs", "2", "--batch", "2", "--classes", "6", "--layers"]);
     positive(&v, &["median_seconds", "forward_seconds", "readback_seconds", "decode_seconds", "images_per_second"]);
+    positive(&v["best"], &["seconds", "forward_seconds", "readback_seconds", "decode_seconds"]);
+    assert!(v["best"]["seconds"].as_f64() <= v["median_seconds"].as_f64());
     assert_eq!((&v["batch"], &v["classes"], &v["runs"]), (&2.into(), &6.into(), &2.into()));
     assert!(v["memory_bytes"].as_u64().unwrap() > 1 << 20 && v["detections"].is_u64());
 
@@ -61,7 +63,7 @@ fn inference_of_a_run_or_a_weight_file_is_measured_with_its_own_network() {
 #[test]
 fn a_training_step_is_measured() {
     let v = json(&["train", "--batch", "2", "--steps", "1", "--classes", "3", "--steps-apart"]);
-    positive(&v, &["median_seconds", "images_per_second", "memory_bytes", "ready_seconds"]);
+    positive(&v, &["median_seconds", "best_seconds", "images_per_second", "memory_bytes", "ready_seconds"]);
     assert_eq!((&v["batch"], &v["classes"]), (&2.into(), &3.into()));
     assert!(v["kernels"].as_array().unwrap().iter().any(|k| k["kernel"] == "binary_conv2d"));
 }

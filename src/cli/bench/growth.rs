@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::open::{DeviceArgs, SCENE_SEED};
 use super::super::say;
 use super::train::Trainee;
-use super::{config, infer};
+use super::{config, infer, median};
 use crate::config::{ModelConfig, ModelName};
 use crate::data::scenes::{self, SceneSpec};
 use crate::data::{Augment, Loader, LoaderOptions};
@@ -66,6 +66,13 @@ struct Curve {
     points: Vec<Point>,
 }
 
+/// One kind of value of a curve.
+struct Kind {
+    name: &'static str,
+    unit: &'static str,
+    points: Vec<(f64, f64)>,
+}
+
 /// A line through measurements.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Line {
@@ -104,17 +111,21 @@ impl Curve {
         self.points.iter().map(|p| (p.x, value(p))).collect()
     }
 
-    /// Time in milliseconds and memory in MiB, with their units and their names in the file.
-    fn kinds(&self) -> [(&'static str, &'static str, Vec<(f64, f64)>); 2] {
-        [("time", "ms", self.of(|p| p.seconds * 1e3)), ("memory", "MiB", self.of(|p| p.bytes / f64::from(1 << 20)))]
+    /// Time and memory.
+    fn kinds(&self) -> [Kind; 2] {
+        let mib = f64::from(1 << 20);
+        [
+            Kind { name: "time", unit: "ms", points: self.of(|p| p.seconds * 1e3) },
+            Kind { name: "memory", unit: "MiB", points: self.of(|p| p.bytes / mib) },
+        ]
     }
 
     fn json(&self) -> serde_json::Value {
-        let lines = self.kinds().map(|(kind, unit, points)| {
-            let l = line(&points).map(|l| {
-                serde_json::json!({"unit": unit, "fixed": l.fixed, "each": l.each, "largest_deviation": l.deviation})
+        let lines = self.kinds().map(|k| {
+            let l = line(&k.points).map(|l| {
+                serde_json::json!({"unit": k.unit, "fixed": l.fixed, "each": l.each, "largest_deviation": l.deviation})
             });
-            (kind.to_string(), l.unwrap_or_default())
+            (k.name.to_string(), l.unwrap_or_default())
         });
         serde_json::json!({
             "what": self.what,
@@ -127,12 +138,13 @@ impl Curve {
     }
 
     fn charts(&self) -> Vec<String> {
-        let charts = self.kinds().map(|(kind, unit, points)| {
-            let last = points.iter().fold(0.0, |m, (x, _)| f64::max(m, *x));
-            let top = points.iter().fold(0.0, |m, (_, y)| f64::max(m, *y));
-            let mut chart = Chart::new(format!("{}: {kind}", self.what), self.x, unit)
-                .with(Series::dots("measured", points.clone()));
-            if let Some(l) = line(&points) {
+        let charts = self.kinds().map(|k| {
+            let last = k.points.iter().fold(0.0, |m, (x, _)| f64::max(m, *x));
+            let top = k.points.iter().fold(0.0, |m, (_, y)| f64::max(m, *y));
+            let law = line(&k.points);
+            let mut chart = Chart::new(format!("{}: {}", self.what, k.name), self.x, k.unit)
+                .with(Series::dots("measured", k.points));
+            if let Some(l) = law {
                 let law = [0.0, last].map(|x| (x, l.fixed + l.each * x));
                 chart = chart.with(Series::line("linear", law.to_vec()));
             }
@@ -175,8 +187,8 @@ pub fn run(args: &Args) -> Result<()> {
     write(&args.out.join("growth.json"), &format!("{file:#}\n"))?;
     write(&args.out.join("growth.html"), &page(args, &device, &curves))?;
     for c in &curves {
-        for (kind, unit, points) in c.kinds() {
-            println!("{:<18} {:<8} {kind:<7} {}", c.what, c.x, told(line(&points), unit, c.x));
+        for k in c.kinds() {
+            println!("{:<18} {:<8} {:<7} {}", c.what, c.x, k.name, told(&k, c.x));
         }
     }
     say(format!("growth.json and growth.html are in {}", args.out.display()));
@@ -189,7 +201,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn trained(model: ModelConfig, device: &Device, n: u32, x: u32, steps: u32) -> Result<Point> {
     let mut t = Trainee::new(model, device, n)?;
-    let seconds = super::median(t.times(steps)?);
+    let seconds = median(t.times(steps)?);
     Ok(Point { x: f64::from(x), seconds, bytes: t.executor.plan().memory.bytes() as f64 })
 }
 
@@ -197,7 +209,8 @@ fn inferred(model: ModelConfig, device: &Device, n: u32, x: u32, runs: u32) -> R
     let mut p = infer::untrained(Detector::new(&model)?, device, n as usize)?;
     let ([_, forward, readback, _], _) = infer::times(&mut p, 0.3, runs)?;
     // Without decoding: what that takes with random weights is no law of anything.
-    Ok(Point { x: f64::from(x), seconds: forward + readback, bytes: p.executor().plan().memory.bytes() as f64 })
+    let seconds = median(forward) + median(readback);
+    Ok(Point { x: f64::from(x), seconds, bytes: p.executor().plan().memory.bytes() as f64 })
 }
 
 /// One pass of the loader over so many scenes, each drawn, augmented and made the network's input; memory is what it
@@ -216,8 +229,9 @@ fn loaded(model: &ModelConfig, images: u32) -> Result<Point> {
     Ok(Point { x: f64::from(images), seconds: clock.elapsed().as_secs_f64(), bytes })
 }
 
-fn told(line: Option<Line>, unit: &str, x: &str) -> String {
-    match line {
+fn told(kind: &Kind, x: &str) -> String {
+    let unit = kind.unit;
+    match line(&kind.points) {
         None => "too few places for a line".to_string(),
         Some(l) => format!(
             "{:.2} {unit} + {:.4} {unit} for each of {x}; the farthest point is {:.0} % off",
@@ -243,8 +257,8 @@ fn page(args: &Args, device: &Device, curves: &[Curve]) -> String {
     let text = |t: &str| Cell::Text(t.to_string());
     let mut rows = Vec::new();
     for c in curves {
-        for (kind, unit, points) in c.kinds() {
-            rows.push(vec![text(c.what), text(c.x), text(kind), Cell::Text(told(line(&points), unit, c.x))]);
+        for k in c.kinds() {
+            rows.push(vec![text(c.what), text(c.x), text(k.name), Cell::Text(told(&k, c.x))]);
         }
     }
     page.table(&["what", "against", "kind", "line"], &rows);
@@ -262,6 +276,7 @@ fn page(args: &Args, device: &Device, curves: &[Curve]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{Line, line};
 

@@ -82,9 +82,9 @@ pub fn untrained(detector: Detector, device: &Device, n: usize) -> Result<Predic
     Ok(p)
 }
 
-/// Median seconds of so many runs on scenes: of the whole, and of forward, readback and decode with a wait between them; and how
-/// many detections there are over `score`.
-pub fn times(p: &mut Predictor, score: f32, runs: u32) -> Result<([f64; 4], usize)> {
+/// Seconds of each of so many runs on scenes: of the whole, and of forward, readback and decode with a wait between them; and
+/// how many detections there are over `score`.
+pub fn times(p: &mut Predictor, score: f32, runs: u32) -> Result<([Vec<f64>; 4], usize)> {
     let n = p.batch();
     let (images, _) = batch(&p.detector, n);
     let sizes = vec![(p.detector.preprocess.size, p.detector.preprocess.size); n];
@@ -111,7 +111,7 @@ pub fn times(p: &mut Predictor, score: f32, runs: u32) -> Result<([f64; 4], usiz
             }
         }
     }
-    Ok((times.map(median), found))
+    Ok((times, found))
 }
 
 /// Measures and prints.
@@ -127,10 +127,12 @@ pub fn run(args: &Args) -> Result<()> {
         Subject::Made(model) => Predictor::of(model, &device, n)?,
     };
     let ready = clock.elapsed().as_secs_f64();
-    let (times, found) = times(&mut p, args.score, args.runs)?;
+    let (all, found) = times(&mut p, args.score, args.runs)?;
+    let best = std::array::from_fn(|i| all[i].iter().copied().fold(f64::INFINITY, f64::min));
+    let times = all.map(median);
     let layers = if args.layers { layers(p.executor(), args.runs)? } else { Vec::new() };
     let memory = p.executor().plan().memory.bytes();
-    let summary = Summary { name: p.detector.name(), times, ready, found, memory, device: device.name() };
+    let summary = Summary { name: p.detector.name(), times, best, ready, found, memory, device: device.name() };
     if args.json { print_json(&summary.json(args, &p.detector, &layers)) } else { summary.print(args, &layers) }
 }
 
@@ -139,6 +141,8 @@ struct Summary {
     device: String,
     /// Median seconds: the whole, forward, readback, decode.
     times: [f64; 4],
+    /// The shortest of each.
+    best: [f64; 4],
     ready: f64,
     found: usize,
     memory: u64,
@@ -159,6 +163,12 @@ impl Summary {
             "forward_seconds": forward,
             "readback_seconds": readback,
             "decode_seconds": decode,
+            "best": {
+                "seconds": self.best[0],
+                "forward_seconds": self.best[1],
+                "readback_seconds": self.best[2],
+                "decode_seconds": self.best[3],
+            },
             "detections": self.found,
             "memory_bytes": self.memory,
             "ready_seconds": self.ready,

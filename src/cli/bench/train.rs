@@ -92,6 +92,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Trainee { detector, executor: mut e, .. } = trainee;
     let memory = e.plan().memory.bytes();
     let steps = times.len();
+    let best = times.iter().copied().fold(f64::INFINITY, f64::min);
     let median = median(times);
     let estimator = estimator_seconds(e.as_mut(), steps)?;
     let mut parts: Vec<(String, f64, u32)> = Vec::new();
@@ -124,6 +125,7 @@ pub fn run(args: &Args) -> Result<()> {
             "steps": steps,
             "batch": args.batch,
             "median_seconds": median,
+            "best_seconds": best,
             "images_per_second": args.batch as f64 / median,
             "memory_bytes": memory,
             "ready_seconds": ready,
