@@ -39,7 +39,7 @@ fn a_run_becomes_a_file_that_detects() {
         let p = works(&["compare", arg(trained()), arg(&file), "--data", data, "--device", "cpu"]);
         assert!(p.out.contains("mAP"), "{p:?}");
         // It is no run: nothing to train on.
-        fails(&["train", "--resume", arg(&file)], 1, &[]);
+        fails(&["train", "--resume", arg(&file)], 2, &["not the folder of a run"]);
     }
 }
 
