@@ -35,7 +35,7 @@ fn says_lost<T>(result: autobidet::Result<T>) {
 }
 
 fn plan(gpu: &Gpu) -> Arc<Plan> {
-    let case = own_cases().into_iter().next().unwrap();
+    let case = own_cases().next().unwrap();
     Arc::new(case.plan(gpu.limits()).unwrap())
 }
 

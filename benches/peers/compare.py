@@ -192,6 +192,14 @@ def main():
     if not os.path.isfile(args.autobidet):
         p.error(f"{args.autobidet} is not there: build it with `cargo build --release`, or give --autobidet")
     args.autobidet = os.path.abspath(args.autobidet)
+    if os.path.dirname(args.python):
+        args.python = os.path.abspath(args.python)
+    if args.json:
+        # Minutes later it would be too late to say so.
+        try:
+            open(args.json, "a").close()
+        except OSError as e:
+            p.error(f"--json: {args.json} cannot be written: {e.strerror}")
     machine = {
         "processor": processor(),
         "system": platform.platform(terse=True),
@@ -203,8 +211,10 @@ def main():
     machine["load_at_end"] = load()
     print(f"{machine['processor']}, {args.threads} threads, {machine['date']}; batch {args.batch}, {args.classes} classes")
     print(f"load over the last minute: {machine['load_at_start']} at the start, {machine['load_at_end']} at the end")
-    if machine["load_at_end"] and machine["load_at_end"] > 1.5 * args.threads:
-        print("THE MACHINE WAS BUSY with other work: the ratios are not to be quoted")
+    # What is measured makes a load of its threads by itself.
+    busiest = max((r.get("load_before") or 0 for r in results.values()), default=0)
+    if busiest > args.threads + 0.5:
+        print(f"THE MACHINE WAS BUSY with other work (load {busiest}): the ratios are not to be quoted")
     print(table(results))
     if args.json:
         rows = [{"row": t, "name": n} | results[(t, n)] for t, entries in ROWS for n, _ in entries]
