@@ -25,7 +25,7 @@ fn main() -> autobidet::Result<()> {
 
 /// The run of `03_train_tiny` as a deploy file.
 fn exported() -> autobidet::Result<PathBuf> {
-    use autobidet::deploy::{DeployFile, Program, Record, calibrate, exact, float, fold};
+    use autobidet::deploy::{Precision, export};
     use autobidet::device::Device;
 
     let run = std::env::temp_dir().join("autobidet-example-run");
@@ -34,14 +34,9 @@ fn exported() -> autobidet::Result<PathBuf> {
         return Err(autobidet::Error::data(&run, "there is no run here yet", remedy));
     }
     let (detector, weights) = autobidet::predict::trained(&run)?;
-    let program = Program::of(&detector)?;
-    let folded = fold(&program, &weights)?;
     let spec = SceneSpec { seed: 1, ..Default::default() };
     let images: Vec<Vec<f32>> = (0..8).map(|i| detector.preprocess.eval(&scenes::draw(&spec, i).0)).collect();
-    let floats = float(&program, &folded);
-    let seen = calibrate(&detector, &program, &floats, &Device::Cpu, &images, |_| ())?;
-    let numbers = exact(&program, &folded, detector.preprocess.normalization, &seen)?;
-    let file = DeployFile { detector, numbers, nms: Default::default(), record: Record::default() };
+    let file = export(&detector, &weights, Precision::Exact, &images, &Device::Cpu, |_| ())?;
     let path = std::env::temp_dir().join("autobidet-example.safetensors");
     file.write(&path)?;
     println!("{}: {} bytes", path.display(), file.to_bytes()?.len());

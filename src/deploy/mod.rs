@@ -37,9 +37,12 @@ pub use plan::{Ends, plan};
 pub use program::{Head, Keep, Kind, Norm, Part, Program, Stage, Value, WordsNeed};
 
 use crate::detect::BBox;
+use crate::detect::decode::DecodeOptions;
 use crate::device::Device;
 use crate::gpu::{DeviceChoice, LimitsChoice};
+use crate::models;
 use crate::predict::{Model, Predictor};
+use crate::weights::WeightFile;
 use crate::{Error, Result};
 
 /// What a deploy file computes with.
@@ -71,6 +74,39 @@ impl std::str::FromStr for Precision {
             _ => Err(Error::config("--precision", format!("is {s:?}"), "It is float or exact.")),
         }
     }
+}
+
+/// The deploy file of trained weights. `images`, preprocessed, are what [`Precision::Exact`] takes its ranges from, one after
+/// the other on `device`; `progress` hears how many are done.
+///
+/// # Errors
+/// Weights of another network; with [`Precision::Exact`] one without binary layers, no images, or numbers that no fixed
+/// point holds; errors of the device.
+pub fn export(
+    detector: &models::Detector,
+    weights: &WeightFile,
+    precision: Precision,
+    images: &[Vec<f32>],
+    device: &Device,
+    progress: impl FnMut(usize),
+) -> Result<DeployFile> {
+    let program = Program::of(detector)?;
+    let folded = fold(&program, weights)?;
+    let mut numbers = float(&program, &folded);
+    let mut record = Record { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
+    if precision == Precision::Exact {
+        if !program.stages.iter().any(|s| matches!(s.kind, Kind::Binary { .. })) {
+            let problem = format!("is exact, but {} has no binary layers", detector.name());
+            return Err(Error::config("--precision", problem, "Export it with --precision float."));
+        }
+        if images.is_empty() {
+            return Err(Error::config("--data", "has no image that can be read", "An exact file needs some."));
+        }
+        let seen = calibrate(detector, &program, &numbers, device, images, progress)?;
+        numbers = exact(&program, &folded, detector.preprocess.normalization, &seen)?;
+        record.calibration_images = images.len() as u32;
+    }
+    Ok(DeployFile { detector: detector.clone(), numbers, nms: DecodeOptions::default(), record })
 }
 
 /// A detector from a file, on the best device of this machine.
@@ -112,8 +148,7 @@ impl Detector {
     /// # Errors
     /// Values that are not finite, which mean that the weights are of no use; those of the device.
     pub fn detect(&mut self, image: &RgbImage) -> Result<Vec<Found>> {
-        let options =
-            crate::detect::decode::DecodeOptions { score_threshold: 0.3, clip: true, ..self.predictor.options() };
+        let options = DecodeOptions { score_threshold: 0.3, clip: true, ..self.predictor.options() };
         let found = self.predictor.image(image, &options)?;
         let classes = &self.predictor.detector.config.classes;
         Ok(found.into_iter().map(|d| Found { label: classes[d.class].clone(), score: d.score, bbox: d.bbox }).collect())

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use autobidet::config::{Method, ModelConfig, ModelName};
 use autobidet::data::scenes::{self, SceneSpec};
-use autobidet::deploy::{DeployFile, Precision, Program, Record, calibrate, exact, float, fold};
-use autobidet::detect::decode::DecodeOptions;
+use autobidet::deploy::{DeployFile, Precision};
 use autobidet::device::Device;
 use autobidet::models::Detector;
 use autobidet::plan::{Builder, Mode, PlanLimits, Role};
@@ -65,15 +64,7 @@ pub fn images(detector: &Detector, n: u64) -> Vec<Vec<f32>> {
 }
 
 pub fn export(detector: &Detector, weights: &WeightFile, precision: Precision) -> DeployFile {
-    let program = Program::of(detector).unwrap();
-    let folded = fold(&program, weights).unwrap();
-    let mut numbers = float(&program, &folded);
-    if precision == Precision::Exact {
-        let seen = calibrate(detector, &program, &numbers, &Device::Cpu, &images(detector, 3), |_| ()).unwrap();
-        numbers = exact(&program, &folded, detector.preprocess.normalization, &seen).unwrap();
-    }
-    let nms = DecodeOptions::default();
-    DeployFile { detector: detector.clone(), numbers, nms, record: Record::default() }
+    autobidet::deploy::export(detector, weights, precision, &images(detector, 3), &Device::Cpu, |_| ()).unwrap()
 }
 
 /// The same through a file on the disk.

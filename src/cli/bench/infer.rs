@@ -8,12 +8,14 @@ use super::super::open::DeviceArgs;
 use super::super::trace::batch;
 use super::{config, median, mib, print_json};
 use crate::config::ModelName;
+use crate::deploy::{Precision, export};
 use crate::detect::decode::DecodeOptions;
 use crate::device::Device;
 use crate::models::Detector;
 use crate::plan::{Cost, Executor, Plan, StepKind};
 use crate::predict::{Model, Predictor};
 use crate::train::first_weights;
+use crate::weights::{WeightFile, collect};
 use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub struct Args {
     /// Method, for a model by name.
     #[arg(long, default_value = "bidet-sc")]
     method: String,
+    /// For a model by name: as a deploy file, float or exact, instead of the evaluation plan.
+    #[arg(long)]
+    precision: Option<String>,
     /// Images at a time.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     batch: u32,
@@ -75,6 +80,14 @@ impl Args {
     }
 }
 
+/// A network with random weights as a deploy file.
+fn exported(detector: Detector, precision: Precision) -> Result<Model> {
+    let mut p = untrained(detector.clone(), &Device::Cpu, 1)?;
+    let weights = WeightFile { tensors: collect(p.executor())?, ..Default::default() };
+    let images = vec![batch(&detector, 1).0];
+    Ok(Model::Deployed(Box::new(export(&detector, &weights, precision, &images, &Device::Cpu, |_| ())?)))
+}
+
 /// A network with random weights.
 pub fn untrained(detector: Detector, device: &Device, n: usize) -> Result<Predictor> {
     let mut p = Predictor::new(detector, device, n)?;
@@ -120,7 +133,19 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Error::config("--score", format!("is {}, expected 0 up to 1", args.score), "0.3 is usual."));
     }
     let subject = args.subject()?;
+    let precision = args.precision.as_deref().map(str::parse::<Precision>).transpose()?;
+    if precision.is_some() && matches!(subject, Subject::Made(_)) {
+        return Err(Error::config(
+            "--precision",
+            "is for a model by name",
+            "`autobidet export` makes a file of a run.",
+        ));
+    }
     let device = args.device.open()?;
+    let subject = match (subject, precision) {
+        (Subject::Named(detector), Some(precision)) => Subject::Made(exported(*detector, precision)?),
+        (other, _) => other,
+    };
     let (n, clock) = (args.batch as usize, Instant::now());
     let mut p = match subject {
         Subject::Named(detector) => untrained(*detector, &device, n)?,
@@ -154,6 +179,7 @@ impl Summary {
         serde_json::json!({
             "device": self.device,
             "model": self.name,
+            "precision": args.precision,
             "method": detector.config.method.to_string(),
             "classes": detector.config.classes.len(),
             "batch": args.batch,
