@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::binary_conv2d::Sums;
 use super::conv2d::ConvDims;
 use super::fixed::fixed_scale;
+use super::simd::Lanes;
 use crate::dims;
 use crate::plan::round4;
 use crate::vectorized;
@@ -117,13 +118,8 @@ struct Finish {
 }
 
 #[inline(always)]
-fn finish_float_body<L: crate::cpu::simd::Lanes>(
-    f: &Finish,
-    sums: &[i32; OB],
-    residual: &[u32; OB],
-    y: &mut [u32; OB],
-    word: &mut u32,
-) {
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
+fn finish_float_body<L: Lanes>(f: &Finish, sums: &[i32; OB], residual: &[u32; OB], y: &mut [u32; OB], word: &mut u32) {
     let [scale, _, shift, t] = &f.planes;
     let mut bits = 0;
     for k in 0..OB {
@@ -137,13 +133,8 @@ fn finish_float_body<L: crate::cpu::simd::Lanes>(
 }
 
 #[inline(always)]
-fn finish_fixed_body<L: crate::cpu::simd::Lanes>(
-    f: &Finish,
-    sums: &[i32; OB],
-    residual: &[u32; OB],
-    y: &mut [u32; OB],
-    word: &mut u32,
-) {
+#[allow(clippy::extra_unused_type_parameters)] // `vectorized!` gives it.
+fn finish_fixed_body<L: Lanes>(f: &Finish, sums: &[i32; OB], residual: &[u32; OB], y: &mut [u32; OB], word: &mut u32) {
     let [mul, s, add, t] = &f.planes;
     let mut bits = 0;
     for k in 0..OB {

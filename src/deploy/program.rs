@@ -53,6 +53,7 @@ pub struct Part {
 
 /// What a stage computes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // A network has a few dozen.
 pub enum Kind {
     /// A convolution of real numbers; its parts' outputs lie side by side.
     Conv {
