@@ -99,6 +99,10 @@ pub fn exact(
     if body < 8.0 {
         return Err(refuse(format!("numbers up to {bounds:.0}"), "they leave too few bits for a fraction"));
     }
+    // A map that was all but zero in calibration must not pass 30 bits on another image, whatever it holds there.
+    for g in e.grids.iter_mut().flatten() {
+        g.step = g.step.max(2f64.powi(-(body as i32)));
+    }
     let head_fractions: Vec<u32> = heads.iter().map(|b| fraction(*b).max(0.0) as u32).collect();
     for (i, stage) in program.stages.iter().enumerate() {
         let head = program.heads.iter().position(|h| h.value == stage.y);

@@ -262,7 +262,7 @@ impl Gpu {
     }
 }
 
-/// How the panic begins that [`polled`] turns into an error.
+/// How the panic begins that `polled` turns into an error.
 pub const POLL_PANIC: &str = "Error in Device::poll";
 
 /// Runs a poll. wgpu has no error for a device that is lost while it is waited for: it panics, with no lock held.

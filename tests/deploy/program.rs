@@ -110,3 +110,22 @@ fn exporting_is_deterministic() {
         assert!(a == b);
     }
 }
+
+/// Calibrated on a black image, where some maps are zero, a file still gives the same bits everywhere on another one.
+#[test]
+fn what_calibration_has_not_seen_does_not_overflow() {
+    let d = detector("tiny", "bidet-sc", 1);
+    let mut w = weights(&d);
+    // A layer whose map is all but zero in calibration.
+    let scale = w.tensors.get_mut("body.6.bn.weight").unwrap();
+    scale.words.iter_mut().for_each(|v| *v = (f32::from_bits(*v) * 1e-9).to_bits());
+    let black = vec![vec![-1.0; d.preprocess.floats()]];
+    let file = autobidet::deploy::export(&d, &w, Precision::Exact, &black, &Device::Cpu, |_| ()).unwrap();
+    let images = images(&d, 1);
+    let run = |device: &Device| outputs(Model::Deployed(Box::new(file.clone())), device, &images);
+    let cpu = run(&Device::Cpu);
+    assert!(cpu.1.iter().all(|v| v.is_finite()));
+    if let Some(gpu) = gpu() {
+        assert!(run(&gpu) == cpu, "on {}", gpu.name());
+    }
+}
