@@ -1,8 +1,8 @@
 // Packed binary 2-D convolution for inference: with what follows it up to the next sign, in one dispatch.
 //   v[n,p,q,o] = S(o, sum) + residual[n,p,q,o],     sum the exact integer of binary_conv2d.wgsl
 //   y = max(v, 0) where `relu` is 1, else v;        words: bit o of a pixel = y + t[o] < 0, or > 0 where `pack` is 2
-// FIXED false: floats, S = scale[o] * sum + shift[o]. FIXED true: i32 fixed point, S = fixed_scale(sum, mul[o], s[o]) + add[o],
-// exact on every device. Numbers travel as bits of u32, so that one kernel does both.
+// FIXED false: floats, S = scale[o] * sum + shift[o]. FIXED true: i32 fixed point, exact on every device,
+// S = fixed_scale(sum, mul[o], s[o]) + add[o]; C*KH*KW <= 2^16 then. Numbers travel as bits of u32, so that one kernel does both.
 //
 // x, w: as in binary_conv2d.wgsl. affine: 4 planes of Op: scale | mul, unused | s, shift | add, t. residual, y: (N, P, Q, Op)
 // read as vec4; used where `residual` and `map` are 1. y_words: (N, P, Q, ceil(O / 32)), written where `pack` is not 0.
@@ -69,7 +69,7 @@ fn finish(row: u32, col: u32, o4: u32, weightless: u32, d: vec4<u32>) -> u32 {
     var below = vec4<bool>();
     var above = vec4<bool>();
     if (FIXED) {
-        var v = fixed_scale(sum, bitcast<vec4<i32>>(affine[col]), bitcast<vec4<i32>>(affine[o4 + col]));
+        var v = fixed_scale_small(sum, bitcast<vec4<i32>>(affine[col]), bitcast<vec4<i32>>(affine[o4 + col]));
         v += bitcast<vec4<i32>>(affine[2u * o4 + col]);
         if (dims.residual == 1u) {
             v += bitcast<vec4<i32>>(residual[at]);

@@ -21,3 +21,11 @@ fn fixed_scale(acc: vec4<i32>, mul: vec4<i32>, shift: vec4<i32>) -> vec4<i32> {
     let t = select(select(b, c, s1 >= vec4<i32>(16)), a, s1 < zero);
     return (t + vec4<i32>(1)) >> vec4<u32>(1u);
 }
+
+// The same where |acc| <= 2^16, as the sums of binary layers are: then acc mul fits 32 bits as it is.
+fn fixed_scale_small(acc: vec4<i32>, mul: vec4<i32>, shift: vec4<i32>) -> vec4<i32> {
+    let zero = vec4<i32>();
+    let s1 = clamp(shift, vec4<i32>(-14), vec4<i32>(32)) - vec4<i32>(1);
+    let t = ((acc * mul) << vec4<u32>(max(zero - s1, zero))) >> vec4<u32>(max(s1, zero));
+    return (t + vec4<i32>(1)) >> vec4<u32>(1u);
+}

@@ -19,6 +19,9 @@ pub static FORWARD: Kernel = kernel!(
 /// Rows of the kernel table.
 pub static KERNELS: &[&Kernel] = &[&FORWARD];
 
+/// Products of a sum in fixed point: the shader scales sums of so many bits in one multiplication.
+const MOST_PRODUCTS: u64 = 1 << 16;
+
 /// v = scale sum + shift (+ residual), sum the integers of a binary convolution; y = max(v, 0) with `relu`, else v; words =
 /// signs of y + t.
 ///
@@ -70,6 +73,11 @@ impl Op for BinaryConv2dFused {
                 let found = format!("{} {:?} ({})", b.shape(t), b.info(t).format, b.info(t).name);
                 return Err(Error::shape(label, format!("binary_conv2d_fused: {shape} {format:?}"), found));
             }
+        }
+        let products = conv.c as u64 * conv.kh as u64 * conv.kw as u64;
+        if self.fixed && products > MOST_PRODUCTS {
+            let want = format!("binary_conv2d_fused: at most {MOST_PRODUCTS} products an output in fixed point");
+            return Err(Error::shape(label, want, products.to_string()));
         }
         if !self.map && self.pack.is_none() {
             return Err(Error::shape(label, "binary_conv2d_fused: a map, sign words or both", "neither"));

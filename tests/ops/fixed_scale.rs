@@ -13,19 +13,30 @@ const KERNEL: &str = "
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<i32>>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x < n { y[id.x] = fixed_scale(acc[id.x], mul[id.x], shift[id.x]); }
+    if id.x < n { y[id.x] = FUNCTION(acc[id.x], mul[id.x], shift[id.x]); }
 }
 ";
 
 #[test]
 fn fixed_scale_on_random_and_extreme_values() {
+    check("fixed_scale", i32::MAX, 50_000);
+}
+
+#[test]
+fn fixed_scale_small_gives_the_same() {
+    check("fixed_scale_small", 1 << 16, 20_000);
+}
+
+/// The shader's function against the twin where |acc| <= most (and for the lowest i32, if that is all of them).
+fn check(function: &str, most: i32, least: usize) {
     let rng = Counter::named(3, "fixed_scale shader");
     let ends = |v: i32| [v, v - 1, v + 1, -v, 1 - v, -v - 1];
     let mut triples = Vec::new();
     let mut add = |acc: i32, mul: i32, shift: i32| {
         let wide = acc as i128 * mul as i128;
         let size = if shift > 0 { wide >> shift } else { wide << -shift };
-        if (-(1i128 << 29)..1 << 29).contains(&size) {
+        let meant = most == i32::MAX || acc.unsigned_abs() <= most as u32;
+        if meant && (-(1i128 << 29)..1 << 29).contains(&size) {
             triples.push((acc, mul, shift));
         }
     };
@@ -41,7 +52,7 @@ fn fixed_scale_on_random_and_extreme_values() {
         let w = rng.words(i);
         add(w[0] as i32 >> (w[3] % 32), (w[1] % 65_535) as i32 - 32_767, (w[2] % 61) as i32 - 14);
     }
-    assert!(triples.len() > 50_000, "{}", triples.len());
+    assert!(triples.len() > least, "{}", triples.len());
     triples.resize(triples.len().next_multiple_of(4), (0, 0, 0));
     let part = |f: fn(&(i32, i32, i32)) -> i32| -> Vec<i32> { triples.iter().map(f).collect() };
     let vectors = triples.len() as u32 / 4;
@@ -56,7 +67,7 @@ fn fixed_scale_on_random_and_extreme_values() {
         Some(TestDevice::Gpu(g)) => vec![g],
         _ => Vec::new(),
     };
-    KernelTest::new("fixed_scale", format!("{KERNEL}{}", FIXED_SCALE.source))
+    KernelTest::new(function, format!("{}{}", KERNEL.replace("FUNCTION", function), FIXED_SCALE.source))
         .twin(|args| {
             let (acc, mul, shift) = (args.input::<i32>("acc")?, args.input::<i32>("mul")?, args.input::<i32>("shift")?);
             for (i, y) in args.output::<i32>("y")?.iter_mut().enumerate() {
