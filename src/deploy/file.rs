@@ -149,6 +149,10 @@ impl DeployFile {
         if about.fraction > 30 || about.head_fractions.iter().any(|f| *f > 30) {
             return Err(problem("has a fixed point beyond 30 bits".to_string()));
         }
+        let share = |v: f32| (0.0..=1.0).contains(&v);
+        if !share(about.nms.score_threshold) || !share(about.nms.iou_threshold) {
+            return Err(problem("has thresholds of detections that are not between 0 and 1".to_string()));
+        }
         let numbers = Numbers {
             precision: about.precision,
             tensors: file.tensors,

@@ -38,6 +38,7 @@ fn files_that_do_not_fit_are_refused() {
     refused(changed(&file, |j| j["preprocess"]["size"] = 161.into()), "another input");
     refused(changed(&file, |j| j["head_fractions"] = serde_json::json!([16])), "fixed points");
     refused(changed(&file, |j| j["fraction"] = 31.into()), "30 bits");
+    refused(changed(&file, |j| j["nms"]["iou_threshold"] = (-1.0).into()), "thresholds");
     refused(changed(&file, |j| j["surprise"] = 1.into()), "surprise");
     refused(changed(&file, |j| j["model"]["channel_divisor"] = 3.into()), "channel_divisor");
     let without = |name: &str| {
