@@ -28,6 +28,7 @@ use rayon::prelude::*;
 use crate::config::ModelConfig;
 use crate::data::{Batch, Dataset, Loader, LoaderOptions, Note, Sample};
 use crate::deploy::{self, DeployFile, Precision, Program};
+pub use crate::detect::codec::VARIANCES;
 use crate::detect::codec::decode_boxes;
 pub use crate::detect::decode::softmax;
 use crate::detect::decode::{DecodeOptions, Decoded, decode_detections};
@@ -38,9 +39,6 @@ use crate::plan::{Builder, Executor, Mode, PlanLimits};
 use crate::train::RunFolder;
 use crate::weights::{FileTensor, Transfer, WeightFile, compare, load};
 use crate::{Error, Result};
-
-/// SSD's box coding variances.
-pub const VARIANCES: [f32; 2] = [0.1, 0.2];
 
 /// A network in evaluation mode on a device.
 pub struct Predictor {

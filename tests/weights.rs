@@ -106,7 +106,7 @@ fn a_header_of_any_length_is_read_back() {
     for n in 0..300 {
         let metadata = format!("\"{}\"", "x".repeat(n));
         let tensors = [("a".to_string(), autobidet::weights::FileTensor::floats(vec![1], &[n as f32]))].into();
-        let file = WeightFile { path: path.clone(), tensors, metadata };
+        let file = WeightFile { path: path.clone(), tensors, metadata, ..Default::default() };
         file.write(&path).unwrap();
         lengths.insert(std::fs::read(&path).unwrap()[0]);
         assert_eq!(WeightFile::read(&path).unwrap().tensors, file.tensors, "{n}");

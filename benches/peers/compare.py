@@ -96,7 +96,7 @@ def measure(args, name, what, folder):
     if "median_seconds" in found:
         found.pop("kernels", None)
         found["version"] = "autobidet"
-        if "float" not in what:
+        if "--no-batch-norm" not in what:
             # The same network on both sides? (`info` counts the float one with batch norms.)
             info = [args.autobidet, "info", "ssd300-vgg16", "--classes", str(args.classes), "--json"]
             found["parameters"] = call(info, env, args.limit).get("parameters")

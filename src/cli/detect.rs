@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
     let model = predictor.detector.config.clone();
     let classes = &model.classes;
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-    let options = DecodeOptions { score_threshold: args.score, clip: true, ..Default::default() };
+    let options = DecodeOptions { score_threshold: args.score, clip: true, ..predictor.options() };
     let mut rows = Vec::new();
     let mut taken = HashSet::new();
     let (mut failed, mut shown) = (0, 0);

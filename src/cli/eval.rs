@@ -8,7 +8,6 @@ use serde_json::json;
 use super::open::{DeviceArgs, dataset, tell_notes};
 use crate::config::{DataConfig, RunConfig};
 use crate::data::{Dataset, open_annotations};
-use crate::detect::decode::DecodeOptions;
 use crate::eval::files::read_detections;
 use crate::eval::prior_counts::{HEADING, TAUS};
 use crate::eval::sparsity::{SCORE, sparsity};
@@ -188,7 +187,10 @@ fn from_detector(weights: &Path, config: &RunConfig, args: &Args) -> Result<Foun
             let m = measure(&mut predictor, &set, 0, progress)?;
             (m.found.clone(), Some(m))
         }
-        false => (predictor.dataset(&set, &DecodeOptions::default(), 0, progress)?, None),
+        false => {
+            let options = predictor.options();
+            (predictor.dataset(&set, &options, 0, progress)?, None)
+        }
     };
     bar.finish_and_clear();
     tell_notes(&found.notes);

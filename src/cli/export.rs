@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, default_value = "trainval")]
     split: String,
     /// How many of them.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     calibration_images: u32,
     #[command(flatten)]
     device: DeviceArgs,

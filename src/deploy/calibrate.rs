@@ -13,6 +13,10 @@ use crate::models::Detector;
 /// Numbers of a value that are kept of each image.
 const SAMPLE: usize = 4096;
 
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Runs the network in floats on preprocessed images (one after the other) and looks at the values that will be bytes.
 ///
 /// # Errors
@@ -36,8 +40,8 @@ pub fn calibrate(
         for (t, seen) in ends.kept.iter().zip(&mut seen) {
             let map = e.read_nchw(*t)?;
             seen.largest = map.iter().fold(seen.largest, |m, v| m.max(v.abs()));
-            // A step that shares no factor with the extents, so that all channels and places are met.
-            let step = (map.len() / SAMPLE).max(1) | 1;
+            // A step that shares no factor with the number of values, so that all channels and places are met.
+            let step = (map.len() / SAMPLE..).find(|s| *s > 0 && gcd(*s, map.len()) == 1).unwrap_or(1);
             seen.sample.extend(map.iter().skip(i % step).step_by(step));
         }
         progress(i + 1);

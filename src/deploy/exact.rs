@@ -28,7 +28,7 @@ const BITS: f64 = 28.0;
 
 /// The multiplier and exponent with value = mul / 2^s, |mul| < 2^15.
 fn multiplier(value: f64) -> (i32, i32) {
-    if value == 0.0 || !value.is_finite() {
+    if value == 0.0 {
         return (0, 0);
     }
     let mut s = 14 - value.abs().log2().floor() as i32;
@@ -93,17 +93,31 @@ pub fn exact(
         let zero = if v.positive { -128 } else { 0 };
         e.grids[i] = Some(Grid { step: step(seen, v.positive), zero });
     }
-    let (bounds, heads) = e.bounds(folded, normalization)?;
     let fraction = |bound: f64| (BITS - bound.max(1.0).log2()).floor().min(FRACTION as f64);
-    let body = fraction(bounds);
-    if body < 8.0 {
-        return Err(refuse(format!("numbers up to {bounds:.0}"), "they leave too few bits for a fraction"));
+    // A map that was all but zero in calibration must not pass 30 bits on another image, whatever it holds there: a step of
+    // its bytes is at least one of the fixed point. Larger steps mean larger bounds, until both stand.
+    let (body, heads) = loop {
+        let (bound, heads) = e.bounds(folded, normalization)?;
+        let body = fraction(bound);
+        if body < 8.0 {
+            return Err(refuse(format!("numbers up to {bound:.0}"), "they leave too few bits for a fraction"));
+        }
+        let least = 2f64.powi(-(body as i32));
+        let small: Vec<&mut Grid> = e.grids.iter_mut().flatten().filter(|g| g.step < least).collect();
+        if small.is_empty() {
+            break (body, heads);
+        }
+        small.into_iter().for_each(|g| g.step = least);
+    };
+    let mut head_fractions = Vec::new();
+    for (h, bound) in program.heads.iter().zip(&heads) {
+        let bits = fraction(*bound);
+        if bits < 4.0 {
+            let name = program.values[h.value].name.clone();
+            return Err(refuse(format!("{name}, numbers up to {bound:.0}"), "they leave too few bits for a fraction"));
+        }
+        head_fractions.push(bits as u32);
     }
-    // A map that was all but zero in calibration must not pass 30 bits on another image, whatever it holds there.
-    for g in e.grids.iter_mut().flatten() {
-        g.step = g.step.max(2f64.powi(-(body as i32)));
-    }
-    let head_fractions: Vec<u32> = heads.iter().map(|b| fraction(*b).max(0.0) as u32).collect();
     for (i, stage) in program.stages.iter().enumerate() {
         let head = program.heads.iter().position(|h| h.value == stage.y);
         let one = 2f64.powi(head.map_or(body as u32, |h| head_fractions[h]) as i32);
@@ -169,7 +183,11 @@ impl Exact<'_> {
                         (_, None) => 0.0,
                     };
                     let sums = d.weight.chunks_exact(d.weight.len() / d.bias.len().max(1));
-                    let sum = |w: &[f32]| w.iter().map(|v| v.abs() as f64).sum::<f64>();
+                    // A weight in bytes is up to half a step larger.
+                    let sum = |w: &[f32]| {
+                        let largest = w.iter().fold(0f64, |m, v| m.max(v.abs() as f64));
+                        w.iter().map(|v| v.abs() as f64).sum::<f64>() + w.len() as f64 * largest / 254.0
+                    };
                     sums.zip(&d.bias).map(|(w, b)| sum(w) * input + b.abs()).fold(0.0, f64::max)
                 }
                 Folded::Lengths(_) => 0.0,

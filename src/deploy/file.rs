@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Precision;
-use crate::config::ModelConfig;
+use crate::config::{Binarization, ModelConfig};
 use crate::data::Preprocess;
 use crate::detect::decode::DecodeOptions;
 use crate::models::Detector;
@@ -94,7 +94,8 @@ impl DeployFile {
         let about = About {
             deploy: VERSION,
             precision: self.numbers.precision,
-            model: self.detector.config.clone(),
+            // Where a backbone lay on the machine that trained is nobody's concern.
+            model: ModelConfig { backbone: String::new(), ..self.detector.config.clone() },
             preprocess: self.detector.preprocess,
             variances: crate::detect::codec::VARIANCES,
             nms: self.nms,
@@ -138,8 +139,18 @@ impl DeployFile {
             )));
         }
         let about: About = serde_json::from_value(json).map_err(|e| problem(format!("says of itself: {e}")))?;
-        if about.model.classes.is_empty() || about.model.classes.len() > 10_000 {
-            return Err(problem(format!("names {} classes, expected 1 to 10000", about.model.classes.len())));
+        if about.model.classes.is_empty() {
+            return Err(problem("names no classes".to_string()));
+        }
+        let printed = about.model.classes.iter().chain([&about.record.version]);
+        if let Some(name) = printed.into_iter().find(|n| n.chars().any(char::is_control)) {
+            return Err(problem(format!("has control characters in the name {name:?}")));
+        }
+        if !file.sealed {
+            return Err(problem("has no checksum".to_string()));
+        }
+        if about.precision == Precision::Exact && about.model.method.binarization == Binarization::Float {
+            return Err(problem(format!("is exact, but {} has no binary layers", about.model.method)));
         }
         about.model.check().map_err(|e| problem(format!("describes no network: {e}")))?;
         let detector = Detector::new(&about.model)?;
@@ -177,13 +188,38 @@ impl Numbers {
         Error::format(&self.path, problem, REMEDY)
     }
 
-    /// The words of an array of `len` elements.
+    /// The words of an array of `len` elements: bits of signs, or integers, or of a float file's numbers the bits of f32.
     pub fn words(&self, name: &str, len: usize) -> Result<Vec<u32>> {
         let t = self.tensors.get(name).ok_or_else(|| self.problem(format!("has no array {name}")))?;
-        match t.words.len() == len {
-            true => Ok(t.words.clone()),
-            false => Err(self.problem(format!("{name} has {} elements, expected {len}", t.words.len()))),
+        if t.words.len() != len {
+            return Err(self.problem(format!("{name} has {} elements, expected {len}", t.words.len())));
         }
+        let float = self.precision == Precision::Float && !name.ends_with(".words");
+        match t.float == float {
+            true => Ok(t.words.clone()),
+            false if float => Err(self.problem(format!("{name} holds integers, expected floats"))),
+            false => Err(self.problem(format!("{name} holds floats, expected integers"))),
+        }
+    }
+
+    /// The planes mul, s and others of a layer in integers, in the ranges in which every device computes the same.
+    pub fn affine(&self, name: &str, planes: usize, outputs: usize) -> Result<Vec<u32>> {
+        let words = self.words(&format!("{name}.affine"), planes * outputs)?;
+        if self.precision == Precision::Exact {
+            for (i, w) in words.iter().enumerate() {
+                let v = *w as i32;
+                let sound = match i / outputs {
+                    0 => v.unsigned_abs() < 1 << 15,
+                    1 => (-14..=46).contains(&v),
+                    _ => v.unsigned_abs() < 1 << 30,
+                };
+                if !sound {
+                    let problem = format!("{name}.affine has {v} in plane {}: out of range", i / outputs);
+                    return Err(self.problem(problem));
+                }
+            }
+        }
+        Ok(words)
     }
 
     /// A convolution's weights `[O][taps][C]` in the engine's layout.
@@ -223,7 +259,7 @@ impl Numbers {
     pub fn quantizer(&self, value: &str) -> Result<Quantizer> {
         let words = self.words(&format!("{value}.bytes"), 3)?;
         let [mul, shift, zero] = [0, 1, 2].map(|i| words[i] as i32);
-        if mul.abs() >= 1 << 15 || !(-14..=46).contains(&shift) || !(-128..=127).contains(&zero) {
+        if mul.unsigned_abs() >= 1 << 15 || !(-14..=46).contains(&shift) || !(-128..=127).contains(&zero) {
             return Err(self.problem(format!("{value}.bytes is {mul}, {shift}, {zero}: out of range")));
         }
         Ok(Quantizer { mul, shift, zero })

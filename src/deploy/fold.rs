@@ -67,9 +67,13 @@ impl Reader<'_> {
     fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>> {
         let problem = |p: String| Error::format(&self.0.path, p, "Give the weights of a run of this network.");
         let t = self.0.tensors.get(name).ok_or_else(|| problem(format!("has no tensor {name}")))?;
-        match t.words.len() == len {
-            true => Ok(t.to_f32()),
-            false => Err(problem(format!("{name} has {} values, expected {len}", t.words.len()))),
+        if t.words.len() != len {
+            return Err(problem(format!("{name} has {} values, expected {len}", t.words.len())));
+        }
+        let values = t.to_f32();
+        match values.iter().all(|v| v.is_finite()) {
+            true => Ok(values),
+            false => Err(problem(format!("{name} has values that are not finite: these weights are of no use"))),
         }
     }
 
@@ -84,6 +88,14 @@ impl Reader<'_> {
         let mut out = Scales { factor: Vec::new(), shift: Vec::new() };
         for k in 0..channels {
             let factor = gamma[k] as f64 / (var[k] as f64 + n.eps as f64).sqrt();
+            if !factor.is_finite() {
+                let problem = format!("{} has the variance {}", n.running[1], var[k]);
+                return Err(Error::format(
+                    &self.0.path,
+                    problem,
+                    "A variance is above 0: these weights are of no use.",
+                ));
+            }
             out.factor.push(factor);
             out.shift.push(beta[k] as f64 - mean[k] as f64 * factor);
         }

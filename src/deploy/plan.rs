@@ -163,7 +163,7 @@ impl Make<'_> {
                 let weight = self.numbers.bytes(label, outputs, kh * kw, c)?;
                 let weight_shape = Shape::new(kh, kw, c.div_ceil(4), round4(outputs));
                 let w = self.b.constant(&format!("{label}.weight"), weight_shape, Format::FlatU32, weight);
-                let affine = self.numbers.words(&format!("{label}.affine"), 4 * outputs as usize)?;
+                let affine = self.numbers.affine(label, 4, outputs as usize)?;
                 let planes: Vec<&[u32]> = affine.chunks(outputs as usize).collect();
                 let affine = self.planes(&format!("{label}.affine"), &planes, outputs, Format::FlatI32);
                 let op = Int8Conv2d {
@@ -211,7 +211,7 @@ impl Make<'_> {
                 let shape = Shape::new(op.kernel[0], op.kernel[1], words, pitch as u32);
                 let w = self.b.constant(&format!("{label}.words"), shape, Format::FlatU32, padded);
                 let planes = if self.exact() { 3 } else { 2 };
-                let affine = self.numbers.words(&format!("{label}.affine"), planes * outputs as usize)?;
+                let affine = self.numbers.affine(label, planes, outputs as usize)?;
                 let mut list: Vec<&[u32]> = affine.chunks(outputs as usize).collect();
                 if !self.exact() {
                     list.insert(1, &[]);

@@ -65,7 +65,7 @@ impl Checkpoint {
         }
         let metadata = serde_json::to_string(self)
             .map_err(|e| Error::format(path, format!("cannot be written: {e}"), "This is a mistake of ours."))?;
-        WeightFile { path: path.to_path_buf(), tensors, metadata }.write(path)
+        WeightFile { path: path.to_path_buf(), tensors, metadata, ..Default::default() }.write(path)
     }
 
     /// Reads a checkpoint's words without its tensors' contents being used.

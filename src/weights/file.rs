@@ -63,6 +63,8 @@ pub struct WeightFile {
     pub tensors: BTreeMap<String, FileTensor>,
     /// Our metadata, JSON; empty in files of others.
     pub metadata: String,
+    /// Whether it was read with a checksum, which fitted.
+    pub sealed: bool,
 }
 
 struct Stored<'a>(&'a FileTensor);
@@ -167,6 +169,7 @@ impl WeightFile {
         if checksum.is_some_and(|sum| sum != out.checksum()) {
             return Err(damaged("was altered or damaged: its contents do not fit its checksum".to_string()));
         }
+        out.sealed = checksum.is_some();
         Ok(out)
     }
 

@@ -32,7 +32,7 @@ fn files_that_do_not_fit_are_refused() {
     let file = export(&d, &w, Precision::Exact);
     refused(changed(&file, |j| j["deploy"] = 2.into()), "version 2");
     refused(changed(&file, |j| j["precision"] = "half".into()), "half");
-    refused(changed(&file, |j| j["model"]["classes"] = serde_json::json!([])), "0 classes");
+    refused(changed(&file, |j| j["model"]["classes"] = serde_json::json!([])), "no classes");
     // Labels of the wrong number: the heads have another size.
     refused(changed(&file, |j| j["model"]["classes"] = serde_json::json!(["a", "b"])), "elements, expected");
     refused(changed(&file, |j| j["preprocess"]["size"] = 161.into()), "another input");
@@ -56,13 +56,30 @@ fn files_that_do_not_fit_are_refused() {
         f
     };
     refused(with("body.2.conv.affine", vec![0; 5]), "has 5 elements");
+    let mut open = changed(&file, |_| ());
+    open.sealed = false;
+    refused(open, "no checksum");
+    refused(changed(&file, |j| j["model"]["method"] = "float".into()), "no binary layers");
+    refused(changed(&file, |j| j["record"]["version"] = "\u{1b}[2J".into()), "control characters");
+    let plane = |at: usize, value: i32| {
+        let mut words = file.numbers.tensors["body.5.conv.affine"].words.clone();
+        words[at] = value as u32;
+        with("body.5.conv.affine", words)
+    };
+    for (at, value) in [(0, 1 << 15), (0, i32::MIN), (128, 47), (128, i32::MAX), (256, 1 << 30)] {
+        refused(plane(at, value), "out of range");
+    }
+    let mut floats = changed(&file, |_| ());
+    floats.tensors.get_mut("body.5.conv.affine").unwrap().float = true;
+    refused(floats, "holds floats");
     let bytes = file.numbers.tensors.keys().find(|k| k.ends_with(".bytes")).unwrap();
     refused(with(bytes, vec![1 << 15, 3, 0]), "out of range");
+    refused(with(bytes, vec![i32::MIN as u32, 3, 0]), "out of range");
     let big = file.numbers.tensors["head.0.weight"].words.len();
     refused(with("head.0.weight", vec![200; big]), "-127 to 127");
 }
 
-/// Every prefix is an error, and so is every altered byte.
+/// Sixty prefixes and sixty altered bytes are errors.
 #[test]
 fn cut_and_altered_files_are_errors() {
     let d = detector("tiny", "bidet", 1);
@@ -92,7 +109,7 @@ fn ssd300_for_voc_is_a_few_megabytes() {
     for (precision, most) in [(Precision::Float, 14_000_000), (Precision::Exact, 10_000_000)] {
         let file = match precision {
             Precision::Float => export(&d, &w, precision),
-            // One small image is enough for a size.
+            // A size needs no images.
             Precision::Exact => {
                 use autobidet::deploy::{Program, Record, Seen, exact, fold};
                 let program = Program::of(&d).unwrap();

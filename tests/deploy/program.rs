@@ -96,6 +96,7 @@ fn exact_files_give_the_same_bits_everywhere() {
         assert!(run(&Device::Cpu, &images[..1]).1 == cpu.1[..cpu.1.len() / 2], "{model} {method}: one image");
         if let Some(gpu) = gpu() {
             assert!(run(&gpu, &images) == cpu, "{model} {method} on {}", gpu.name());
+            assert!(run(&gpu, &images[..1]).1 == cpu.1[..cpu.1.len() / 2], "one image on {}", gpu.name());
         }
     }
 }
@@ -111,21 +112,51 @@ fn exporting_is_deterministic() {
     }
 }
 
-/// Calibrated on a black image, where some maps are zero, a file still gives the same bits everywhere on another one.
+/// A map that calibration saw as all but zero gets a step of one unit of the fixed point, and no smaller one.
 #[test]
 fn what_calibration_has_not_seen_does_not_overflow() {
-    let d = detector("tiny", "bidet-sc", 1);
+    let d = detector("tiny", "bidet", 1);
     let mut w = weights(&d);
-    // A layer whose map is all but zero in calibration.
-    let scale = w.tensors.get_mut("body.6.bn.weight").unwrap();
-    scale.words.iter_mut().for_each(|v| *v = (f32::from_bits(*v) * 1e-9).to_bits());
-    let black = vec![vec![-1.0; d.preprocess.floats()]];
-    let file = autobidet::deploy::export(&d, &w, Precision::Exact, &black, &Device::Cpu, |_| ()).unwrap();
+    // Its output is alpha times an integer, and alpha the mean size of its weights.
+    let t = w.tensors.get_mut("body.6.conv.weight").unwrap();
+    t.words.iter_mut().for_each(|v| *v = (f32::from_bits(*v) * 1e-9).to_bits());
+    let file = export(&d, &w, Precision::Exact);
+    assert_eq!(file.numbers.fraction, 16);
+    let steps = file.numbers.tensors.keys().filter_map(|k| k.strip_suffix(".bytes"));
+    let units: Vec<f64> =
+        steps.map(|v| file.numbers.quantizer(v).unwrap()).map(|q| q.mul as f64 / 2f64.powi(q.shift)).collect();
+    assert!(units.iter().all(|u| *u <= 1.0) && units.contains(&1.0), "{units:?}");
     let images = images(&d, 1);
     let run = |device: &Device| outputs(Model::Deployed(Box::new(file.clone())), device, &images);
     let cpu = run(&Device::Cpu);
-    assert!(cpu.1.iter().all(|v| v.is_finite()));
     if let Some(gpu) = gpu() {
         assert!(run(&gpu) == cpu, "on {}", gpu.name());
     }
+}
+
+/// Weights that no fixed point holds, or that are no numbers, are refused and never made a file.
+#[test]
+fn useless_weights_are_refused() {
+    let d = detector("tiny", "bidet-sc", 1);
+    let refused = |name: &str, value: f32, part: &str| {
+        let mut w = weights(&d);
+        let t = w.tensors.get_mut(name).unwrap();
+        match value.is_finite() && value > 0.0 {
+            true => t.words.iter_mut().for_each(|v| *v = (f32::from_bits(*v) * value).to_bits()),
+            false => t.words[0] = value.to_bits(),
+        }
+        for precision in [Precision::Float, Precision::Exact] {
+            if part.contains("bits") && precision == Precision::Float {
+                continue;
+            }
+            let made = autobidet::deploy::export(&d, &w, precision, &images(&d, 1), &Device::Cpu, |_| ());
+            let message = made.map(|_| ()).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    };
+    refused("body.5.bn.weight", f32::NAN, "body.5.bn.weight");
+    refused("body.5.conv.weight", f32::INFINITY, "body.5.conv.weight");
+    refused("body.5.bn.running_var", -1.0, "variance");
+    refused("conf.0.weight", 1e9, "too few bits");
+    refused("body.0.weight", 1e9, "too few bits");
 }

@@ -171,7 +171,7 @@ pub fn import(file: &Foreign, options: &ImportOptions) -> Result<Imported> {
         Some(c) => serde_json::json!({ "imported": imported, "model": c }),
         None => serde_json::json!({ "imported": imported }),
     };
-    let weights = WeightFile { path: file.path.clone(), tensors, metadata: metadata.to_string() };
+    let weights = WeightFile { path: file.path.clone(), tensors, metadata: metadata.to_string(), sealed: false };
     Ok(Imported { weights, config: target.config, report })
 }
 
