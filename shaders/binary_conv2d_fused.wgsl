@@ -18,31 +18,7 @@ override MODE: u32 = 0u;
 override WORDS4: bool = false;
 override FIXED: bool = false;
 
-struct FusedDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    mode: u32,
-    fixed: u32,
-    residual: u32,
-    relu: u32,
-    map: u32,
-    pack: u32,
-}
-
-@group(0) @binding(0) var<uniform> dims: FusedDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> affine: array<vec4<u32>>;

@@ -24,46 +24,6 @@ override WG_COLS: u32 = 4u;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
 
-/// A pixel of y; n = dims.n says that it lies past the last one.
-struct Pixel {
-    n: u32,
-    p: u32,
-    q: u32,
-}
-
-fn pixel_at(i: u32) -> Pixel {
-    let row = i / dims.q;
-    return Pixel(row / dims.p, row % dims.p, i % dims.q);
-}
-
-fn next(a: Pixel) -> Pixel {
-    var b = Pixel(a.n, a.p, a.q + 1u);
-    if (b.q == dims.q) {
-        b.q = 0u;
-        b.p += 1u;
-    }
-    if (b.p == dims.p) {
-        b.p = 0u;
-        b.n += 1u;
-    }
-    return b;
-}
-
-/// Where the input of one tap lies: the first vec4 of its pixel in x, and whether there is such a pixel.
-struct Tap {
-    at: u32,
-    inside: bool,
-}
-
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
-    let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 3u) / 4u);
-    return Tap(select(0u, at, inside), inside);
-}
-
 fn load_x(t: Tap, c: u32) -> vec4<f32> {
     return select(vec4<f32>(), x[t.at + c], t.inside);
 }
@@ -91,14 +51,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     let col_b = min(col + 1u, o4 - 1u);
 
-    let r0 = pixel_at(row);
-    let r1 = next(r0);
-    let r2 = next(r1);
-    let r3 = next(r2);
-    let r4 = next(r3);
-    let r5 = next(r4);
-    let r6 = next(r5);
-    let r7 = next(r6);
+    let r0 = pixel_at(dims.p, dims.q, row);
+    let r1 = next(dims.p, dims.q, r0);
+    let r2 = next(dims.p, dims.q, r1);
+    let r3 = next(dims.p, dims.q, r2);
+    let r4 = next(dims.p, dims.q, r3);
+    let r5 = next(dims.p, dims.q, r4);
+    let r6 = next(dims.p, dims.q, r5);
+    let r7 = next(dims.p, dims.q, r6);
     var a0 = vec4<f32>();
     var b0 = vec4<f32>();
     var a1 = vec4<f32>();
@@ -119,14 +79,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var kh = 0u;
     var kw = 0u;
     loop {
-        let t0 = tap_of(r0, kh, kw);
-        let t1 = tap_of(r1, kh, kw);
-        let t2 = tap_of(r2, kh, kw);
-        let t3 = tap_of(r3, kh, kw);
-        let t4 = tap_of(r4, kh, kw);
-        let t5 = tap_of(r5, kh, kw);
-        let t6 = tap_of(r6, kh, kw);
-        let t7 = tap_of(r7, kh, kw);
+        let t0 = input_tap(r0, kh, kw, c4);
+        let t1 = input_tap(r1, kh, kw, c4);
+        let t2 = input_tap(r2, kh, kw, c4);
+        let t3 = input_tap(r3, kh, kw, c4);
+        let t4 = input_tap(r4, kh, kw, c4);
+        let t5 = input_tap(r5, kh, kw, c4);
+        let t6 = input_tap(r6, kh, kw, c4);
+        let t7 = input_tap(r7, kh, kw, c4);
         if (!(t0.inside || t1.inside || t2.inside || t3.inside || t4.inside || t5.inside || t6.inside || t7.inside)) {
             continue;
         }

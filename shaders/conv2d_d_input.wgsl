@@ -41,37 +41,7 @@ fn phase_of(index: u32) -> Phase {
     return Phase(r, s, rows, cols);
 }
 
-/// A pixel of the phase; n = dims.n says that it lies past the last one.
-struct Pixel {
-    n: u32,
-    p: u32,
-    q: u32,
-}
-
-fn pixel_at(f: Phase, i: u32) -> Pixel {
-    let row = i / f.cols;
-    return Pixel(row / f.rows, row % f.rows, i % f.cols);
-}
-
-fn next(f: Phase, a: Pixel) -> Pixel {
-    var b = Pixel(a.n, a.p, a.q + 1u);
-    if (b.q == f.cols) {
-        b.q = 0u;
-        b.p += 1u;
-    }
-    if (b.p == f.rows) {
-        b.p = 0u;
-        b.n += 1u;
-    }
-    return b;
-}
-
 /// Where the d_y of one tap lies: the first vec4 of its pixel, and whether there is such a pixel.
-struct Tap {
-    at: u32,
-    inside: bool,
-}
-
 /// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
 fn tap_of(a: Pixel, dp: i32, dq: i32) -> Tap {
     let p = a.p + u32(dp);
@@ -113,14 +83,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     let col_b = min(col + 1u, c4 - 1u);
 
-    let r0 = pixel_at(f, row);
-    let r1 = next(f, r0);
-    let r2 = next(f, r1);
-    let r3 = next(f, r2);
-    let r4 = next(f, r3);
-    let r5 = next(f, r4);
-    let r6 = next(f, r5);
-    let r7 = next(f, r6);
+    let r0 = pixel_at(f.rows, f.cols, row);
+    let r1 = next(f.rows, f.cols, r0);
+    let r2 = next(f.rows, f.cols, r1);
+    let r3 = next(f.rows, f.cols, r2);
+    let r4 = next(f.rows, f.cols, r3);
+    let r5 = next(f.rows, f.cols, r4);
+    let r6 = next(f.rows, f.cols, r5);
+    let r7 = next(f.rows, f.cols, r6);
     var a0 = vec4<f32>();
     var b0 = vec4<f32>();
     var a1 = vec4<f32>();

@@ -22,71 +22,11 @@ override WG_COLS: u32 = 4u;
 /// Whether Wd is a multiple of 4.
 override WORDS4: bool = false;
 
-struct Int8ConvDims {
-    n: u32,
-    h: u32,
-    w: u32,
-    c: u32,
-    p: u32,
-    q: u32,
-    o: u32,
-    kh: u32,
-    kw: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_h: u32,
-    pad_w: u32,
-    dil_h: u32,
-    dil_w: u32,
-    relu: u32,
-    pad: u32,
-}
-
-@group(0) @binding(0) var<uniform> dims: Int8ConvDims;
+@group(0) @binding(0) var<uniform> dims: ConvDims;
 @group(0) @binding(1) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> affine: array<vec4<i32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<i32>>;
-
-/// A pixel of y; n = dims.n says that it lies past the last one.
-struct Pixel {
-    n: u32,
-    p: u32,
-    q: u32,
-}
-
-fn pixel_at(i: u32) -> Pixel {
-    let row = i / dims.q;
-    return Pixel(row / dims.p, row % dims.p, i % dims.q);
-}
-
-fn next(a: Pixel) -> Pixel {
-    var b = Pixel(a.n, a.p, a.q + 1u);
-    if (b.q == dims.q) {
-        b.q = 0u;
-        b.p += 1u;
-    }
-    if (b.p == dims.p) {
-        b.p = 0u;
-        b.n += 1u;
-    }
-    return b;
-}
-
-/// Where the input of one tap lies: its first word in x, and whether there is such a pixel.
-struct Tap {
-    at: u32,
-    inside: bool,
-}
-
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
-    let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 3u) / 4u);
-    return Tap(select(0u, at, inside), inside);
-}
 
 fn load_word(t: Tap, j: u32) -> u32 {
     let i = t.at + j;
@@ -127,14 +67,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     let col_b = min(col + 1u, o4 - 1u);
 
-    let r0 = pixel_at(row);
-    let r1 = next(r0);
-    let r2 = next(r1);
-    let r3 = next(r2);
-    let r4 = next(r3);
-    let r5 = next(r4);
-    let r6 = next(r5);
-    let r7 = next(r6);
+    let r0 = pixel_at(dims.p, dims.q, row);
+    let r1 = next(dims.p, dims.q, r0);
+    let r2 = next(dims.p, dims.q, r1);
+    let r3 = next(dims.p, dims.q, r2);
+    let r4 = next(dims.p, dims.q, r3);
+    let r5 = next(dims.p, dims.q, r4);
+    let r6 = next(dims.p, dims.q, r5);
+    let r7 = next(dims.p, dims.q, r6);
     var a0 = vec4<i32>();
     var b0 = vec4<i32>();
     var a1 = vec4<i32>();
@@ -155,14 +95,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var kh = 0u;
     var kw = 0u;
     loop {
-        let t0 = tap_of(r0, kh, kw);
-        let t1 = tap_of(r1, kh, kw);
-        let t2 = tap_of(r2, kh, kw);
-        let t3 = tap_of(r3, kh, kw);
-        let t4 = tap_of(r4, kh, kw);
-        let t5 = tap_of(r5, kh, kw);
-        let t6 = tap_of(r6, kh, kw);
-        let t7 = tap_of(r7, kh, kw);
+        let t0 = input_tap(r0, kh, kw, words);
+        let t1 = input_tap(r1, kh, kw, words);
+        let t2 = input_tap(r2, kh, kw, words);
+        let t3 = input_tap(r3, kh, kw, words);
+        let t4 = input_tap(r4, kh, kw, words);
+        let t5 = input_tap(r5, kh, kw, words);
+        let t6 = input_tap(r6, kh, kw, words);
+        let t7 = input_tap(r7, kh, kw, words);
         var at = (kh * dims.kw + kw) * words * o4;
         var j = 0u;
         if (WORDS4) {

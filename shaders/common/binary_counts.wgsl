@@ -1,49 +1,20 @@
 // The exact counts of a packed binary convolution: what its kernels share (shaders/binary_conv2d.wgsl says the algebra).
-// The kernel declares `dims` with the fields of ConvDims that are used here, x (sign words), w (weight words), and the
-// overrides MODE and WORDS4.
+// The kernel declares `dims`, x (sign words), w (weight words), and the
+// overrides MODE and WORDS4, and takes conv_pixels.wgsl.
 
-/// A pixel of the output; n = dims.n says that it lies past the last one.
-struct Pixel {
-    n: u32,
-    p: u32,
-    q: u32,
-}
-
-fn pixel_at(i: u32) -> Pixel {
-    let row = i / dims.q;
-    return Pixel(row / dims.p, row % dims.p, i % dims.q);
-}
-
-fn next(a: Pixel) -> Pixel {
-    var b = Pixel(a.n, a.p, a.q + 1u);
-    if (b.q == dims.q) {
-        b.q = 0u;
-        b.p += 1u;
-    }
-    if (b.p == dims.p) {
-        b.p = 0u;
-        b.n += 1u;
-    }
-    return b;
-}
-
-/// Where the input of one tap lies: its first word in x, and a mask of all ones if there is such a pixel, else 0.
-struct Tap {
+/// The first word in x that a tap reads, and a mask of all ones if there is such a pixel, else 0.
+struct WordTap {
     at: u32,
     inside: u32,
 }
 
-/// Unsigned arithmetic wraps, so that a coordinate below 0 is past the end too.
-fn tap_of(a: Pixel, kh: u32, kw: u32) -> Tap {
-    let row = a.p * dims.stride_h + kh * dims.dil_h - dims.pad_h;
-    let col = a.q * dims.stride_w + kw * dims.dil_w - dims.pad_w;
-    let inside = row < dims.h && col < dims.w && a.n < dims.n;
-    let at = ((a.n * dims.h + row) * dims.w + col) * ((dims.c + 31u) / 32u);
-    return Tap(select(0u, at, inside), select(0u, 0xffffffffu, inside));
+fn tap_of(a: Pixel, kh: u32, kw: u32) -> WordTap {
+    let t = input_tap(a, kh, kw, (dims.c + 31u) / 32u);
+    return WordTap(t.at, select(0u, 0xffffffffu, t.inside));
 }
 
 /// The word that a tap reads: `word`, or outside the map the word of the padding. `valid`: the bits that are channels.
-fn padded(t: Tap, word: u32, valid: u32) -> u32 {
+fn padded(t: WordTap, word: u32, valid: u32) -> u32 {
     if (MODE == 0u || MODE == 3u) {
         return (word & t.inside) | (valid & ~t.inside);
     }
@@ -51,7 +22,7 @@ fn padded(t: Tap, word: u32, valid: u32) -> u32 {
 }
 
 /// The product of one word of x with the words of four output channels.
-fn count(word: u32, t: Tap, weights: vec4<u32>) -> vec4<u32> {
+fn count(word: u32, t: WordTap, weights: vec4<u32>) -> vec4<u32> {
     let differ = vec4<u32>(word) ^ weights;
     if (MODE == 1u) {
         return countOneBits(differ & vec4<u32>(t.inside));
@@ -66,24 +37,24 @@ fn count(word: u32, t: Tap, weights: vec4<u32>) -> vec4<u32> {
 }
 
 /// Four words of x, products summed; wx to ww are the weights of the four words.
-fn count4(v: vec4<u32>, t: Tap, wx: vec4<u32>, wy: vec4<u32>, wz: vec4<u32>, ww: vec4<u32>) -> vec4<u32> {
+fn count4(v: vec4<u32>, t: WordTap, wx: vec4<u32>, wy: vec4<u32>, wz: vec4<u32>, ww: vec4<u32>) -> vec4<u32> {
     return count(v.x, t, wx) + count(v.y, t, wy) + count(v.z, t, wz) + count(v.w, t, ww);
 }
 
-fn load_word(t: Tap, j: u32, valid: u32) -> u32 {
+fn load_word(t: WordTap, j: u32, valid: u32) -> u32 {
     let i = t.at + j;
     return padded(t, x[i >> 2u][i & 3u], valid);
 }
 
 /// Words j to j + 3; `valid` belongs to the last of them.
-fn load_words(t: Tap, j: u32, valid: u32) -> vec4<u32> {
+fn load_words(t: WordTap, j: u32, valid: u32) -> vec4<u32> {
     let v = x[(t.at + j) >> 2u];
     let full = 0xffffffffu;
     return vec4<u32>(padded(t, v.x, full), padded(t, v.y, full), padded(t, v.z, full), padded(t, v.w, valid));
 }
 
 /// What of the sum does not depend on the weights: channels inside (MODE 1), ones of x (MODES 2, 3), for one word.
-fn weightless(t: Tap, word: u32, valid: u32) -> u32 {
+fn weightless(t: WordTap, word: u32, valid: u32) -> u32 {
     if (MODE == 1u) {
         return countOneBits(valid & t.inside);
     }
@@ -93,7 +64,7 @@ fn weightless(t: Tap, word: u32, valid: u32) -> u32 {
     return 0u;
 }
 
-fn weightless4(t: Tap, v: vec4<u32>, valid: u32) -> u32 {
+fn weightless4(t: WordTap, v: vec4<u32>, valid: u32) -> u32 {
     let full = 0xffffffffu;
     return weightless(t, v.x, full) + weightless(t, v.y, full) + weightless(t, v.z, full) + weightless(t, v.w, valid);
 }
@@ -139,14 +110,14 @@ fn binary_counts(row: u32, col: u32, o4: u32) -> BinaryCounts {
     let col_b = min(col + 1u, o4 - 1u);
     let last = 0xffffffffu >> (31u - (dims.c - 1u) % 32u);
 
-    let r0 = pixel_at(row);
-    let r1 = next(r0);
-    let r2 = next(r1);
-    let r3 = next(r2);
-    let r4 = next(r3);
-    let r5 = next(r4);
-    let r6 = next(r5);
-    let r7 = next(r6);
+    let r0 = pixel_at(dims.p, dims.q, row);
+    let r1 = next(dims.p, dims.q, r0);
+    let r2 = next(dims.p, dims.q, r1);
+    let r3 = next(dims.p, dims.q, r2);
+    let r4 = next(dims.p, dims.q, r3);
+    let r5 = next(dims.p, dims.q, r4);
+    let r6 = next(dims.p, dims.q, r5);
+    let r7 = next(dims.p, dims.q, r6);
     var a0 = vec4<u32>();
     var b0 = vec4<u32>();
     var k0 = 0u;

@@ -20,4 +20,10 @@ struct ConvDims {
     splits: u32,
     mode: u32,
     window: u32,
+    pad: u32,
+    relu: u32,
+    fixed: u32,
+    residual: u32,
+    map: u32,
+    pack: u32,
 }

@@ -6,105 +6,8 @@ use super::binary_conv2d::Sums;
 use super::conv2d::ConvDims;
 use super::fixed::fixed_scale;
 use super::simd::Lanes;
-use crate::dims;
 use crate::plan::round4;
 use crate::vectorized;
-
-dims! {
-    /// Sizes of `binary_conv2d_fused`: those of a convolution, and what follows it.
-    pub struct FusedDims {
-        /// Images of this slice.
-        n: u32,
-        /// Input rows.
-        h: u32,
-        /// Input columns.
-        w: u32,
-        /// Input channels.
-        c: u32,
-        /// Output rows.
-        p: u32,
-        /// Output columns.
-        q: u32,
-        /// Output channels.
-        o: u32,
-        /// Kernel rows.
-        kh: u32,
-        /// Kernel columns.
-        kw: u32,
-        /// Row stride.
-        stride_h: u32,
-        /// Column stride.
-        stride_w: u32,
-        /// Row padding.
-        pad_h: u32,
-        /// Column padding.
-        pad_w: u32,
-        /// Row dilation.
-        dil_h: u32,
-        /// Column dilation.
-        dil_w: u32,
-        /// As in [`ConvDims`].
-        mode: u32,
-        /// 1: fixed point, 0: floats.
-        fixed: u32,
-        /// 1: the residual is added.
-        residual: u32,
-        /// 1: what is negative becomes 0.
-        relu: u32,
-        /// 1: the map is written.
-        map: u32,
-        /// 0: no words; 1: a bit means that the value is below 0; 2: that it is above 0.
-        pack: u32,
-    }
-}
-
-impl FusedDims {
-    /// From those of the convolution.
-    pub fn of(d: &ConvDims) -> FusedDims {
-        FusedDims {
-            n: d.n,
-            h: d.h,
-            w: d.w,
-            c: d.c,
-            p: d.p,
-            q: d.q,
-            o: d.o,
-            kh: d.kh,
-            kw: d.kw,
-            stride_h: d.stride_h,
-            stride_w: d.stride_w,
-            pad_h: d.pad_h,
-            pad_w: d.pad_w,
-            dil_h: d.dil_h,
-            dil_w: d.dil_w,
-            mode: d.mode,
-            ..Default::default()
-        }
-    }
-
-    fn conv(&self) -> ConvDims {
-        ConvDims {
-            n: self.n,
-            h: self.h,
-            w: self.w,
-            c: self.c,
-            p: self.p,
-            q: self.q,
-            o: self.o,
-            kh: self.kh,
-            kw: self.kw,
-            stride_h: self.stride_h,
-            stride_w: self.stride_w,
-            pad_h: self.pad_h,
-            pad_w: self.pad_w,
-            dil_h: self.dil_h,
-            dil_w: self.dil_w,
-            groups: 1,
-            mode: self.mode,
-            ..Default::default()
-        }
-    }
-}
 
 /// Channels of a block.
 const OB: usize = Sums::CHANNELS;
@@ -159,7 +62,7 @@ vectorized! {
 /// (KH,KW,words,O padded); affine: 4 planes of O padded; residual and y: maps; y_words: (N,P,Q,ceil(O / 32)). Buffers that
 /// `dims` does not ask for are left alone.
 pub fn binary_conv2d_fused(
-    dims: &FusedDims,
+    dims: &ConvDims,
     x: &[u32],
     w: &[u32],
     affine: &[u32],
@@ -167,7 +70,7 @@ pub fn binary_conv2d_fused(
     y: &mut [u32],
     y_words: &mut [u32],
 ) {
-    let sums = Sums::new(&dims.conv(), x, w);
+    let sums = Sums::new(dims, x, w);
     let (o, op, ow) = (dims.o as usize, round4(dims.o) as usize, dims.o.div_ceil(32) as usize);
     let pixels = (dims.n * dims.p * dims.q) as usize;
     let finish: Vec<Finish> = (0..o.div_ceil(OB))

@@ -51,6 +51,18 @@ dims! {
         mode: u32,
         /// Binary: 0 no window; 1 ApproxSign, max(2 - 2|x|, 0); 2 one where |x| <= 1; 3 one where |x| < 1.
         window: u32,
+        /// Bytes: the word of four that taps outside the map read.
+        pad: u32,
+        /// Bytes and fused: 1 makes 0 of negative results.
+        relu: u32,
+        /// Fused: 1 fixed point, 0 floats.
+        fixed: u32,
+        /// Fused: 1 adds the residual.
+        residual: u32,
+        /// Fused: 1 writes the map.
+        map: u32,
+        /// Fused: 0 writes no words; 1 those of what is below 0; 2 of what is above 0.
+        pack: u32,
     }
 }
 

@@ -8,90 +8,7 @@ use super::fixed::fixed_scale;
 use super::int8_core::{Operands, Row, Sizes};
 use super::simd::{Lanes, byte_products};
 use crate::plan::round4;
-use crate::{dims, vectorized};
-
-dims! {
-    /// Sizes of a convolution of bytes, true counts (pitches follow from them).
-    pub struct Int8ConvDims {
-        /// Images of this slice.
-        n: u32,
-        /// Input rows.
-        h: u32,
-        /// Input columns.
-        w: u32,
-        /// Input channels.
-        c: u32,
-        /// Output rows.
-        p: u32,
-        /// Output columns.
-        q: u32,
-        /// Output channels.
-        o: u32,
-        /// Kernel rows.
-        kh: u32,
-        /// Kernel columns.
-        kw: u32,
-        /// Row stride.
-        stride_h: u32,
-        /// Column stride.
-        stride_w: u32,
-        /// Row padding.
-        pad_h: u32,
-        /// Column padding.
-        pad_w: u32,
-        /// Row dilation.
-        dil_h: u32,
-        /// Column dilation.
-        dil_w: u32,
-        /// 1: negative results become 0.
-        relu: u32,
-        /// The word of four bytes that taps outside the map read.
-        pad: u32,
-    }
-}
-
-impl Int8ConvDims {
-    /// From the sizes of a float convolution.
-    pub fn new(d: &ConvDims, relu: bool, pad: u32) -> Self {
-        Int8ConvDims {
-            n: d.n,
-            h: d.h,
-            w: d.w,
-            c: d.c,
-            p: d.p,
-            q: d.q,
-            o: d.o,
-            kh: d.kh,
-            kw: d.kw,
-            stride_h: d.stride_h,
-            stride_w: d.stride_w,
-            pad_h: d.pad_h,
-            pad_w: d.pad_w,
-            dil_h: d.dil_h,
-            dil_w: d.dil_w,
-            relu: relu as u32,
-            pad,
-        }
-    }
-
-    fn geometry(&self) -> Geometry {
-        Geometry::of(&ConvDims {
-            h: self.h,
-            w: self.w,
-            p: self.p,
-            q: self.q,
-            kh: self.kh,
-            kw: self.kw,
-            stride_h: self.stride_h,
-            stride_w: self.stride_w,
-            pad_h: self.pad_h,
-            pad_w: self.pad_w,
-            dil_h: self.dil_h,
-            dil_w: self.dil_w,
-            ..Default::default()
-        })
-    }
-}
+use crate::vectorized;
 
 /// Exact sums of products of bytes, then fixed-point scaling:
 /// ```text
@@ -100,17 +17,17 @@ impl Int8ConvDims {
 /// ```
 /// x: (N,H,W,words); w: (KH,KW,words,O padded), bytes past C 0; affine: planes mul, shift, start, add of O padded; y: (N,P,Q,O)
 /// fixed-point map.
-pub fn int8_conv2d(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32]) {
+pub fn int8_conv2d(dims: &ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32]) {
     convolve(dims, x, w, affine, y, byte_products());
 }
 
 /// [`int8_conv2d`] without byte products, as machines without them compute it: for tests.
-pub fn int8_conv2d_by_floats(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32]) {
+pub fn int8_conv2d_by_floats(dims: &ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32]) {
     convolve(dims, x, w, affine, y, false);
 }
 
-fn convolve(dims: &Int8ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32], bytes: bool) {
-    let g = dims.geometry();
+fn convolve(dims: &ConvDims, x: &[u32], w: &[u32], affine: &[i32], y: &mut [i32], bytes: bool) {
+    let g = Geometry::of(dims);
     let (taps, o, op) = (g.taps(), dims.o as usize, round4(dims.o) as usize);
     let sizes = Sizes { taps, channels: dims.c as usize, columns: op };
     let [mul, shift, start, add] = std::array::from_fn(|k| &affine[k * op..][..op]);

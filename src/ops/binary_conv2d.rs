@@ -2,7 +2,7 @@
 //! straight-through gradients of BiDet's code (docs/method.md, section 1).
 
 use super::conv2d::{Conv2d, WeightGradient, d_weight, wg_columns};
-use super::{BINARY_COUNTS, BINARY_WEIGHT, CONV_DIMS};
+use super::{BINARY_COUNTS, BINARY_WEIGHT, CONV_DIMS, CONV_PIXELS};
 use crate::cpu::binary_conv2d as twin;
 use crate::cpu::binary_conv2d::{BinaryWeightDims, SignPackDims};
 use crate::cpu::conv2d::ConvDims;
@@ -35,7 +35,7 @@ pub static D_LATENT: Kernel = kernel!(
 /// Forward.
 pub static FORWARD: Kernel = kernel!(
     "binary_conv2d",
-    [CONV_DIMS, BINARY_COUNTS],
+    [CONV_DIMS, CONV_PIXELS, BINARY_COUNTS],
     ConvDims,
     [read x: u32, read w: u32, read alpha: f32, write z: f32],
     ["WG", "WG_COLS", "MODE", "WORDS4"],
@@ -44,7 +44,7 @@ pub static FORWARD: Kernel = kernel!(
 /// Gradient to the real input.
 pub static D_INPUT: Kernel = kernel!(
     "binary_conv2d_d_input",
-    [CONV_DIMS],
+    [CONV_DIMS, CONV_PIXELS],
     ConvDims,
     [read d_z: f32, read w: u32, read alpha: f32, read x: f32, update d_x: f32],
     ["WG", "WG_COLS", "WINDOW"],

@@ -2,16 +2,17 @@
 //! dispatch.
 
 use super::binary_conv2d::{BinaryConv2d, InputDomain};
-use super::{BINARY_COUNTS, FIXED_SCALE};
-use crate::cpu::binary_conv2d_fused::{FusedDims, binary_conv2d_fused};
+use super::{BINARY_COUNTS, CONV_DIMS, CONV_PIXELS, FIXED_SCALE};
+use crate::cpu::binary_conv2d_fused::binary_conv2d_fused;
+use crate::cpu::conv2d::ConvDims;
 use crate::plan::{Builder, Cost, Format, Groups, Io, Kernel, Op, Role, Saved, Shape, TensorId, round4};
 use crate::{Error, Result, kernel};
 
 /// Forward.
 pub static FORWARD: Kernel = kernel!(
     "binary_conv2d_fused",
-    [BINARY_COUNTS, FIXED_SCALE],
-    FusedDims,
+    [CONV_DIMS, CONV_PIXELS, BINARY_COUNTS, FIXED_SCALE],
+    ConvDims,
     [read x: u32, read w: u32, read affine: u32, read residual: u32, write y: u32, write y_words: u32],
     ["WG", "MODE", "WORDS4", "FIXED"],
     binary_conv2d_fused
@@ -93,7 +94,7 @@ impl Op for BinaryConv2dFused {
         });
         let y_or = y.unwrap_or_else(|| spare(b, "no_map"));
         let words_or = words.unwrap_or_else(|| spare(b, "no_words"));
-        let dims = FusedDims {
+        let dims = ConvDims {
             fixed: self.fixed as u32,
             residual: residual.is_some() as u32,
             relu: self.relu as u32,
@@ -103,7 +104,7 @@ impl Op for BinaryConv2dFused {
                 Some(InputDomain::Sign) => 1,
                 Some(InputDomain::ZeroOne) => 2,
             },
-            ..FusedDims::of(&conv)
+            ..conv
         };
         let constants = [
             ("MODE", dims.mode as f64),
@@ -116,7 +117,7 @@ impl Op for BinaryConv2dFused {
             let pixels = output.with_n(n).pixels();
             let groups = Groups::Fixed([pixels.div_ceil(8 * 16) as u32, self.outputs.div_ceil(32), 1]);
             let cost = Cost { binary_macs: conv.with_n(n).macs(), ..Default::default() };
-            b.dispatch_with(&FORWARD, &constants, label, &FusedDims { n, ..dims }, &views, groups, cost)?;
+            b.dispatch_with(&FORWARD, &constants, label, &dims.with_n(n), &views, groups, cost)?;
         }
         Ok((y.into_iter().chain(words).collect(), Vec::new()))
     }

@@ -1,6 +1,6 @@
 //! 2-D convolution of float maps.
 
-use super::{CONV_DIMS, INDEX, map_shape};
+use super::{CONV_DIMS, CONV_PIXELS, INDEX, map_shape};
 use crate::cpu::conv2d as twin;
 use crate::cpu::conv2d::{Conv2dDWeightSumDims, ConvDims};
 use crate::cpu::conv2d_grouped as grouped;
@@ -10,7 +10,7 @@ use crate::{Error, Result, kernel};
 /// Forward, groups = 1.
 pub static FORWARD: Kernel = kernel!(
     "conv2d",
-    [CONV_DIMS],
+    [CONV_DIMS, CONV_PIXELS],
     ConvDims,
     [read x: f32, read w: f32, read bias: f32, update y: f32],
     ["WG", "WG_COLS"],
@@ -19,7 +19,7 @@ pub static FORWARD: Kernel = kernel!(
 /// Gradient to the input, groups = 1.
 pub static D_INPUT: Kernel = kernel!(
     "conv2d_d_input",
-    [CONV_DIMS],
+    [CONV_DIMS, CONV_PIXELS],
     ConvDims,
     [read d_y: f32, read w: f32, update d_x: f32],
     ["WG", "WG_COLS"],

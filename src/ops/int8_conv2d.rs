@@ -2,17 +2,17 @@
 
 use super::check::{expect_batch, expect_tensor};
 use super::conv2d::{Conv2d, wg_columns};
-use super::{FIXED_SCALE, LANES};
+use super::{CONV_DIMS, CONV_PIXELS, FIXED_SCALE, LANES};
 use crate::cpu::conv2d::ConvDims;
-use crate::cpu::int8_conv2d::{Int8ConvDims, int8_conv2d};
+use crate::cpu::int8_conv2d::int8_conv2d;
 use crate::plan::{Builder, Cost, Format, Io, Kernel, Op, Role, Saved, Shape, TensorId, round4};
 use crate::{Error, Result, kernel};
 
 /// Forward kernel.
 pub static FORWARD: Kernel = kernel!(
     "int8_conv2d",
-    [FIXED_SCALE, LANES],
-    Int8ConvDims,
+    [CONV_DIMS, CONV_PIXELS, FIXED_SCALE, LANES],
+    ConvDims,
     [read x: u32, read w: u32, read affine: i32, write y: i32],
     ["WG", "WG_COLS", "WORDS4"],
     int8_conv2d
@@ -95,7 +95,7 @@ impl Op for Int8Conv2d {
             let groups = ConvDims::blocks(dims.output().pixels(), 8, round4(dims.o), 8, cols, 1);
             let views = [b.at(inputs[0], s), b.at(inputs[1], 0), b.at(inputs[2], 0), b.at(y, s)];
             let cost = Cost { macs: dims.macs(), ..Default::default() };
-            let dims = Int8ConvDims::new(&dims, self.relu, self.pad);
+            let dims = ConvDims { relu: self.relu as u32, pad: self.pad, ..dims };
             b.dispatch_with(&FORWARD, &constants, label, &dims, &views, groups, cost)?;
         }
         Ok((vec![y], vec![]))

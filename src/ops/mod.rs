@@ -72,6 +72,9 @@ pub const FIXED_SCALE: Common =
 pub const LANE_SUM: Common = Common { name: "lane_sum", source: include_str!("../../shaders/common/lane_sum.wgsl") };
 /// `shaders/common/conv_dims.wgsl`
 pub const CONV_DIMS: Common = Common { name: "conv_dims", source: include_str!("../../shaders/common/conv_dims.wgsl") };
+/// `shaders/common/conv_pixels.wgsl`
+pub const CONV_PIXELS: Common =
+    Common { name: "conv_pixels", source: include_str!("../../shaders/common/conv_pixels.wgsl") };
 /// `shaders/common/index.wgsl`
 pub const INDEX: Common = Common { name: "index", source: include_str!("../../shaders/common/index.wgsl") };
 /// `shaders/common/lanes.wgsl`

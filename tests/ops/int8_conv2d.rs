@@ -1,7 +1,7 @@
 //! int8_conv2d: exact against plain loops, device against twin, both ways of the twin.
 
 use autobidet::cpu::conv2d::ConvDims;
-use autobidet::cpu::int8_conv2d::{Int8ConvDims, int8_conv2d, int8_conv2d_by_floats};
+use autobidet::cpu::int8_conv2d::{int8_conv2d, int8_conv2d_by_floats};
 use autobidet::ops::conv2d::Conv2d;
 use autobidet::ops::int8_conv2d::Int8Conv2d;
 use autobidet::plan::{Format, Shape, round4};
@@ -152,7 +152,7 @@ fn both_ways_of_the_twin_agree() {
         (Int8Conv2d { outputs: 20, ..ONE }, Shape::new(1, 9, 9, 1100)),
     ] {
         let bytes = Bytes::new(op, shape);
-        let dims = Int8ConvDims::new(&bytes.dims(), op.relu, op.pad);
+        let dims = ConvDims { relu: op.relu as u32, pad: op.pad, ..bytes.dims() };
         let inputs = bytes.inputs();
         let raw = |i: usize| -> Vec<u32> { inputs[i].data.iter().map(|v| v.to_bits()).collect() };
         let affine: Vec<i32> = raw(2).into_iter().map(|v| v as i32).collect();
