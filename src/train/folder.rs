@@ -141,6 +141,7 @@ impl RunFolder {
             self.best(),
             self.estimator(),
             self.reconstructions(),
+            self.latest(),
             self.log(),
             self.report(),
             self.evaluation(),
@@ -198,6 +199,10 @@ impl RunFolder {
     /// Training images and their reconstructions, where a complexity estimator is trained.
     pub fn reconstructions(&self) -> PathBuf {
         self.0.join("reconstructions.png")
+    }
+    /// What the last evaluation found in a few test images.
+    pub fn latest(&self) -> PathBuf {
+        self.0.join("latest.jpg")
     }
     /// The last evaluation as JSON.
     pub fn evaluation(&self) -> PathBuf {

@@ -7,6 +7,7 @@ mod diagnose;
 mod estimator;
 mod feed;
 mod folder;
+mod latest;
 mod network;
 mod schedule;
 mod step;

@@ -117,7 +117,8 @@ fn pictures(report: &mut RunReport, test: &Dataset, found: &[Vec<Detection>]) {
     report.hardest_by = Some(format!("F1 at score {SHOWN}"));
 }
 
-fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>) -> Option<Example> {
+/// One image of `test` with its annotations and what was found in it; none where it cannot be read.
+pub(super) fn example(test: &Dataset, index: usize, found: &[Detection], score: Option<f64>) -> Option<Example> {
     let record = &test.images[index];
     // A picture that cannot be read has been counted among the notes; the report does without it.
     let image = pixels(record).ok()?;

@@ -10,6 +10,7 @@ use super::checkpoint::{Checkpoint, Moments, VERSION};
 use super::complexity::ComplexityWatch;
 use super::diagnose::{Looks, Moment};
 use super::feed::first_weights;
+use super::latest::save_latest;
 use super::network::{TrainNetwork, training_plan};
 use super::step::Watch;
 use super::targets::{Targets, targets};
@@ -436,6 +437,7 @@ impl Trainer {
         })?;
         let evaluation = evaluate(test, &candidates(&found.detections), &EvalOptions::default())?;
         let split = test.split.clone();
+        save_latest(&self.job.folder, test, &found.detections)?;
         state.evaluated = Some(state.step);
         // Without an object in the test split there is no mAP, and no best one.
         if let Some(map) = evaluation.map.filter(|map| state.best.is_none_or(|(b, _)| *map > b)) {

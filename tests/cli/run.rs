@@ -66,6 +66,8 @@ fn a_run_folder_holds_everything() {
     let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(config.contains("steps = 2") && config.contains("scenes_train = 6"), "{config}");
     assert_eq!(Checkpoint::open(&run.join("checkpoint.safetensors")).unwrap().0.step, 2);
+    let latest = image::open(run.join("latest.jpg")).unwrap();
+    assert!(latest.width() > 3 * 280 && latest.height() < 2 * 280, "three test images in a row");
     let report = std::fs::read_to_string(run.join("report.html")).unwrap();
     assert!(report.contains("</html>"));
     assert!(report.contains("chosen on test itself, so no unbiased figure"), "what `best` was chosen on is said");

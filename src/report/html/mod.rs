@@ -12,6 +12,7 @@ mod picture;
 mod sections;
 
 pub use page::{Cell, Page};
+pub use picture::sheet;
 
 use std::path::Path;
 

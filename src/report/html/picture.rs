@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 
-use super::super::draw::{LabelledBox, Stroke, draw_boxes_scaled};
+use super::super::draw::{LabelledBox, Stroke, contact_sheet, draw_boxes_scaled};
 use super::{Example, PICTURE_BYTES};
 use crate::detect::BBox;
 use crate::{Error, Result};
@@ -64,13 +64,32 @@ pub(super) fn pairs(examples: &[&Example]) -> Result<Vec<Pair>> {
 fn pair(example: &Example, side: u32) -> Result<Pair> {
     let (picture, scale) = scaled(&example.image, side);
     let drawn = |boxes: &[LabelledBox], stroke| {
-        let boxes: Vec<LabelledBox> =
-            boxes.iter().map(|b| LabelledBox { bbox: times(&b.bbox, scale), ..b.clone() }).collect();
         let mut picture = picture.clone();
-        draw_boxes_scaled(&mut picture, &boxes, stroke, TEXT_SCALE);
+        draw_boxes_scaled(&mut picture, &grown(boxes, scale), stroke, TEXT_SCALE);
         encode(&picture, &example.id)
     };
     Ok(Pair { truth: drawn(&example.ground_truth, Stroke::Dashed)?, found: drawn(&example.detections, Stroke::Solid)? })
+}
+
+/// Examples side by side in rows of `columns`, their longer sides at `side` pixels, as a JPEG file: annotations dashed and
+/// without names, detections over them.
+pub fn sheet(examples: &[Example], columns: usize, side: u32) -> Result<Vec<u8>> {
+    let draw = |example: &Example| {
+        let (mut picture, scale) = scaled(&example.image, side);
+        let mut truth = grown(&example.ground_truth, scale);
+        truth.iter_mut().for_each(|b| b.name.clear());
+        draw_boxes_scaled(&mut picture, &truth, Stroke::Dashed, 1.0);
+        draw_boxes_scaled(&mut picture, &grown(&example.detections, scale), Stroke::Solid, TEXT_SCALE);
+        picture
+    };
+    let caption = |e: &Example| format!("{}: {} found, {} annotated", e.id, e.detections.len(), e.ground_truth.len());
+    let pictures: Vec<RgbImage> = examples.iter().map(draw).collect();
+    let captions: Vec<String> = examples.iter().map(caption).collect();
+    jpeg(&contact_sheet(&pictures, columns, &captions), "sheet")
+}
+
+fn grown(boxes: &[LabelledBox], scale: [f32; 2]) -> Vec<LabelledBox> {
+    boxes.iter().map(|b| LabelledBox { bbox: times(&b.bbox, scale), ..b.clone() }).collect()
 }
 
 /// The picture with its longer side at `side`, and by how much it grew in x and y. Boxes are drawn afterwards, so
@@ -95,16 +114,21 @@ fn times(b: &BBox, [x, y]: [f32; 2]) -> BBox {
 
 /// A picture as JPEG inside a `data:` URI; `id` names it in errors.
 pub(super) fn encode(picture: &RgbImage, id: &str) -> Result<Jpeg> {
-    let mut bytes = Vec::new();
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture).map_err(|e| {
-        Error::format(id, format!("the picture cannot be written as JPEG: {e}"), "Leave it out of the report")
-    })?;
+    let bytes = jpeg(picture, id)?;
     Ok(Jpeg {
         uri: format!("data:image/jpeg;base64,{}", base64(&bytes)),
         width: picture.width(),
         height: picture.height(),
         bytes: bytes.len(),
     })
+}
+
+fn jpeg(picture: &RgbImage, id: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture).map_err(|e| {
+        Error::format(id, format!("the picture cannot be written as JPEG: {e}"), "Leave it out of the report")
+    })?;
+    Ok(bytes)
 }
 
 /// RFC 4648, with padding.
