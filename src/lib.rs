@@ -18,10 +18,11 @@
 //! | [`testing`] | the tests as a library: any WGSL kernel against a Rust twin, on any adapter |
 //! | [`weights`], [`config`], [`device`], [`rng`] | safetensors, PyTorch checkpoints; the one configuration; where plans run; counted random numbers |
 //! | [`reproduce`] | the paper's tables and figures: a grid of runs, and pages that set its numbers beside the paper's |
+//! | [`serve`] | the web page and the live dashboard of runs, over HTTP |
 //! | [`cli`] | the command, a file a subcommand |
 //!
-//! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- reproduce <- cli`; `data`, `detect`, `eval` and
-//! `report` know nothing of wgpu.
+//! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- reproduce <- cli`, `report, train <- serve <- cli`; `data`,
+//! `detect`, `eval` and `report` know nothing of wgpu.
 //!
 //! # How a training step comes about
 //!
@@ -53,6 +54,8 @@ pub mod predict;
 pub mod report;
 pub mod reproduce;
 pub mod rng;
+#[cfg(not(target_family = "wasm"))]
+pub mod serve;
 pub mod testing;
 pub mod train;
 pub mod weights;

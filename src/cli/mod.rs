@@ -13,6 +13,7 @@ mod quickstart;
 mod reproduce;
 mod scenes;
 mod selftest;
+mod serve;
 mod shaders;
 mod trace;
 mod train;
@@ -66,6 +67,8 @@ enum Command {
     Trace(trace::Args),
     /// Check that this machine's driver computes right.
     Selftest(selftest::Args),
+    /// Show the detector page and live dashboards of runs in a browser.
+    Serve(serve::Args),
     /// Write the shaders as SPIR-V, MSL, HLSL or GLSL.
     Shaders(shaders::Args),
     /// Write the embedded data set as a VOC folder.
@@ -111,6 +114,7 @@ pub fn run() -> u8 {
         Some(Command::Info(a)) => info::run(a),
         Some(Command::Trace(a)) => trace::run(a),
         Some(Command::Selftest(a)) => selftest::run(a),
+        Some(Command::Serve(a)) => serve::run(a),
         Some(Command::Shaders(a)) => shaders::run(a),
         Some(Command::Scenes(a)) => scenes::run(a),
         Some(Command::Bench(a)) => bench::run(a),

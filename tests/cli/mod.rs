@@ -11,6 +11,7 @@ mod import;
 mod kill;
 mod reproduce;
 mod run;
+mod serve;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{arg, call, fails, program, scenes, small, trained, works};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "train",
     "eval",
     "compare",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 13] = [
     "info",
     "trace",
     "selftest",
+    "serve",
     "shaders",
     "scenes",
     "bench",
