@@ -67,9 +67,9 @@ export class DetectView {
     model.addEventListener("lost", ({ detail }) => {
       this.#stopCamera();
       this.#problem({
-        title: "The GPU is gone",
-        text: `The device was lost: ${detail}`,
-        remedy: "That happens when the driver restarts, the computer sleeps or memory runs out. Start again to go on with the same model and picture.",
+        title: "The detector stopped",
+        text: detail,
+        remedy: "A device is lost when its driver restarts, the computer sleeps or memory runs out. Start again to go on with the same model and picture.",
         actions: [this.#againButton("Start again")],
       });
     });
@@ -108,6 +108,9 @@ export class DetectView {
 
   #problem(problem) {
     this.#clear();
+    byId("times").replaceChildren();
+    byId("facts").replaceChildren();
+    byId("rate").textContent = "–";
     showProblem(byId("problem"), problem);
   }
 

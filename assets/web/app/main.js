@@ -9,8 +9,8 @@ model.load();
 
 const VIEWS = {
   detect: async () => {},
-  train: async () => (await import("./train.js")).start(byId("view-train"), model),
-  check: async () => (await import("./check.js")).start(byId("view-check"), model, detect),
+  train: async () => (await import("./train.js")).start(model),
+  check: async () => (await import("./check.js")).start(model, detect),
 };
 const begun = new Map();
 

@@ -39,7 +39,8 @@ export class Model extends EventTarget {
       detector.lost.then((reason) => {
         if (this.detector !== detector) return;
         this.detector = undefined;
-        tell("lost", reason);
+        // Told even when another load has begun since: that one may fail.
+        this.dispatchEvent(new CustomEvent("lost", { detail: reason }));
       });
       tell("ready");
     } catch (error) {

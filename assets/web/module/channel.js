@@ -103,7 +103,7 @@ export class Channel {
   }
 
   #receive({ id, event, result, error, lost, fatal }) {
-    if (lost !== undefined) return this.#die(named("DeviceLostError", `The GPU device was lost: ${lost}`), lost);
+    if (lost !== undefined) return this.#die(named("DeviceLostError", `The GPU device was lost: ${lost}`));
     if (fatal) return this.#die(named(fatal.name, fatal.message));
     const call = this.#waiting.get(id);
     if (!call) return;
@@ -125,8 +125,8 @@ export class Channel {
     return true;
   }
 
-  #die(error, reason = error.message) {
-    if (this.#end(error)) this.#resolveLost(reason);
+  #die(error) {
+    if (this.#end(error)) this.#resolveLost(error.message);
   }
 
   /** Ends the worker and gives its memory back. What still waits is rejected. */
