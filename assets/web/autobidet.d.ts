@@ -230,7 +230,7 @@ export declare class Trainer {
   /** Detections in an image that is not trained on (or in one of the own images). */
   preview(): Promise<Preview>;
   /** A deploy file of the detector as it is now; `exact` if left out. */
-  export(precision?: "exact" | "float"): Promise<Uint8Array>;
+  export(precision?: "exact" | "float"): Promise<Uint8Array<ArrayBuffer>>;
   /** Ends the worker; what still waits is rejected with an `AbortError`. */
   close(): void;
 }
