@@ -48,14 +48,18 @@ export interface RunResult {
   scaled?: { width: number; height: number };
 }
 
+/** What the browser tells of the adapter; any of the words may be empty. */
 export interface Adapter {
   name: string;
+  driver: string;
   vendor: string;
   architecture: string;
+  device: string;
   description: string;
   /** It computes on the processor. */
   software: boolean;
-  limits: { max_binding: number; max_buffer: number };
+  /** That plans are built for. Bytes, but for `max_groups`. */
+  limits: { max_binding: number; max_buffer: number; max_groups: number; alignment: number };
 }
 
 export interface LayerInfo {
@@ -76,6 +80,10 @@ export interface DetectorInfo {
   input: number;
   /** Of the deploy file. */
   bytes: number;
+  /** Bytes on the device for one image. */
+  memory: number;
+  /** The network needed more than WebGPU's default limits. */
+  raised_limits: boolean;
   layers: LayerInfo[];
   binary_layers: number;
   /** How many of the binary layers run on packed bits. */
@@ -119,18 +127,16 @@ export interface TraceStep {
   label: string;
   /** The largest difference. */
   error: number;
-  /** How many values differ by more than they may. */
+  /** The share of the integers that differ, 0 to 1. */
   differing: number;
   agrees: boolean;
 }
 
 export interface TraceReport {
-  adapter: string | Adapter;
-  limits: Record<string, unknown>;
+  adapter: Adapter;
   steps: number;
   /** How many of the steps agree. */
   agree: number;
-  worst: TraceStep | null;
   first_difference: TraceStep | null;
   /** The whole report, for a report of a bug. */
   text: string;
@@ -179,20 +185,21 @@ export interface TrainConfig {
   /** The learning rate. */
   lr?: number;
   seed?: number;
-  /** Pixels a side that the network sees. */
-  size?: number;
+  /** How the network is binarized: `bidet-sc` if left out, `float`, `bireal` and the others of `autobidet train --method`. */
+  method?: string;
 }
 
+/** Each times its weight. Those that the method lacks are missing; what is not a number is null. */
 export interface Losses {
   /** Of the classes. */
-  conf: number;
+  conf?: number | null;
   /** Of the places. */
-  loc: number;
+  loc?: number | null;
   /** The information bottleneck's. */
-  ib: number;
+  ib?: number | null;
   /** The sparse object prior's. */
-  sop: number;
-  total: number;
+  sop?: number | null;
+  total: number | null;
 }
 
 export interface TrainEvent {
@@ -202,8 +209,8 @@ export interface TrainEvent {
   losses: Losses;
   lr: number;
   images_per_second: number;
-  /** Steps that changed nothing, for their gradients were not finite. */
-  skipped: number;
+  /** It changed nothing, for its gradients were not finite. */
+  skipped: boolean;
 }
 
 export interface Preview {

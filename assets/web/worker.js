@@ -19,13 +19,31 @@ console.error = (...args) => {
   print.apply(console, args);
 };
 
+// wgpu opens the adapter and does not tell its name; whoever asks for one is listened to.
+let adapter;
+if (self.GPU) {
+  const request = GPU.prototype.requestAdapter;
+  GPU.prototype.requestAdapter = async function (...args) {
+    const given = await request.apply(this, args);
+    adapter = given ?? adapter;
+    return given;
+  };
+}
+
+/** What the engine tells of the adapter, and what the browser does. */
+function describedAdapter() {
+  const { vendor = "", architecture = "", device = "", description = "" } = adapter?.info ?? {};
+  const told = JSON.parse(engine.adapter());
+  return { ...told, vendor, architecture, device, description: description || told.description };
+}
+
 const methods = {
   async open({ module }, emit) {
     await init({ module_or_path: module });
     emit({ stage: "device" });
     engine = await Engine.open();
     setInterval(watch, 500);
-    return JSON.parse(engine.adapter());
+    return describedAdapter();
   },
 
   async load({ bytes }) {

@@ -94,7 +94,7 @@ withModule(
     }
     assert.ok(times.grab >= 0 && times.total > 0);
     assert.equal(info.bytes, kept);
-    assert.ok(info.adapter.name || info.adapter.description || info.adapter.vendor);
+    assert.ok(info.adapter.limits.max_buffer > 0);
   },
 );
 

@@ -54,13 +54,13 @@ export class LossChart {
   /** @param {import("../autobidet.js").TrainEvent} event */
   add({ step, steps, losses }) {
     this.#steps = steps;
-    this.#raw.push([step, losses.total]);
+    if (losses.total !== null) this.#raw.push([step, losses.total]);
     for (const [name, values] of this.#means) {
       const last = values.at(-1)?.[1];
-      const value = losses[name] ?? 0;
-      // A step whose loss is not a number is left out of the mean, for it would never leave again.
-      const mean = last === undefined || !Number.isFinite(value) ? value : last + SMOOTH * (value - last);
-      if (Number.isFinite(mean)) values.push([step, mean]);
+      const value = losses[name];
+      // What is not a number (null) stays out of the mean, which it would never leave again.
+      if (typeof value !== "number") continue;
+      values.push([step, last === undefined ? value : last + SMOOTH * (value - last)]);
     }
     this.#ask();
   }

@@ -10,13 +10,19 @@ import { showNotice } from "./state.js";
 export function start(model, detect) {
   const trace = new Report("trace", model, traceRow, async (detector, onStep) => {
     if (!detect.image) throw new Error("There is no picture yet: choose one in the first view.");
-    const report = await detector.trace(detect.image.blob, { onStep });
-    const worst = report.worst ? `; the largest error is ${short(report.worst.error)}, in ${report.worst.label}` : "";
+    let most;
+    const report = await detector.trace(detect.image.blob, {
+      onStep: (step) => {
+        if (!most || step.error > most.error) most = step;
+        onStep(step);
+      },
+    });
+    const worst = most?.error ? `; the largest error is ${short(most.error)}, in ${most.label}` : ", to the last bit";
     const first = report.first_difference;
     const sentence = first
       ? `${report.agree} of ${report.steps} steps agree; the first that differs is ${first.step}, ${first.label}.`
       : `All ${report.steps} steps agree${worst}.`;
-    return { good: !first, sentence, text: report.text };
+    return { good: !first, sentence, text: reportText("trace", detector, [report.text, sentence]) };
   });
   const selftest = new Report("selftest", model, selftestRow, async (detector, onStep) => {
     const lines = [];
@@ -26,8 +32,8 @@ export function start(model, detect) {
         onStep(line);
       },
     });
-    const sentence = failed ? `${failed} of ${passed + failed} cases failed.` : `All ${passed} cases passed.`;
-    return { good: !failed, sentence, text: selftestText(detector.info.adapter, lines, sentence) };
+    const sentence = failed > 0 ? `${failed} of ${passed + failed} cases failed.` : `All ${passed} cases passed.`;
+    return { good: !failed, sentence, text: reportText("self-test", detector, [...lines.map(selftestText), sentence]) };
   });
   // One worker does both, so one waits for the other.
   for (const report of [trace, selftest]) report.others = [trace, selftest];
@@ -97,7 +103,7 @@ const verdict = (good, text) => el("td", { class: good ? "good" : "bad" }, text)
 const number = (value) => el("td", { class: "n" }, String(value));
 
 function traceRow({ step, label, error, differing, agrees }) {
-  return el("tr", {}, number(step), el("th", { scope: "row" }, label), number(short(error)), number(differing), verdict(agrees, agrees ? "yes" : "no"));
+  return el("tr", {}, number(step), el("th", { scope: "row" }, label), number(short(error)), number(differing ? `${short(100 * differing)} %` : "0"), verdict(agrees, agrees ? "yes" : "no"));
 }
 
 function selftestRow({ op, cases, passed, largest_error: error, problems }) {
@@ -107,9 +113,11 @@ function selftestRow({ op, cases, passed, largest_error: error, problems }) {
   return el("tr", {}, el("th", { scope: "row" }, op), number(`${passed} of ${cases}`), number(short(error)), last);
 }
 
-function selftestText(adapter, lines, sentence) {
-  const each = lines.map(({ op, cases, passed, largest_error: error, problems }) =>
-    [`${op}: ${passed} of ${cases}, largest error ${short(error)}`, ...problems.map((problem) => `  ${problem}`)].join("\n"),
-  );
-  return ["autobidet self-test in the browser", `adapter ${JSON.stringify(adapter)}`, navigator.userAgent, ...each, sentence, ""].join("\n");
+function selftestText({ op, cases, passed, largest_error: error, problems }) {
+  return [`${op}: ${passed} of ${cases}, largest error ${short(error)}`, ...problems.map((problem) => `  ${problem}`)].join("\n");
+}
+
+/** With everything that a report of a bug needs: adapter, limits, browser. */
+function reportText(what, detector, lines) {
+  return [`autobidet, ${what} in the browser`, `adapter ${JSON.stringify(detector.info.adapter)}`, navigator.userAgent, ...lines, ""].join("\n");
 }

@@ -12,6 +12,9 @@ const LEAST = 0.05;
 /** Pictures that are saved are drawn up to this size. */
 const SAVED = 8192;
 
+/** Browsers tell more or less of the adapter, some nothing but that it is one. */
+const named = ({ name, vendor, architecture, description }) => description || [vendor, architecture].filter(Boolean).join(" ") || name || "not told";
+
 /** The view with the id view-detect. */
 export class DetectView {
   #model;
@@ -259,7 +262,7 @@ export class DetectView {
       ["Layers", `${info.layers.length}, ${info.binary_layers} of them binary`],
       ["Binary layers", packed],
       ["Finds", info.labels.join(", ")],
-      ["Adapter", adapter.name || adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(" ")],
+      ["Adapter", named(adapter)],
     ];
     byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
     if (adapter.software) {
@@ -352,7 +355,7 @@ export class DetectView {
       width,
       height,
       model: { name: info.name, model: info.model, method: info.method, precision: info.precision, bytes: info.bytes },
-      adapter: info.adapter?.name,
+      adapter: info.adapter && named(info.adapter),
       score: Number(this.#score.value),
       times,
       boxes: this.#shown(),

@@ -10,6 +10,9 @@ import { drawBoxes, Overlay } from "./view.js";
 const LOOK = 2000;
 const SHARE = 1 / 6;
 
+/** Boxes with less are noise: the same bound as a deploy file's. */
+const WORTH = 0.3;
+
 const STAGES = { engine: "Loading the engine…", device: "Opening the device…", network: "Preparing the network…" };
 
 /**
@@ -29,6 +32,8 @@ class TrainView {
   #trainer;
   #abort;
   #last;
+  /** How many steps changed nothing. */
+  #skipped = 0;
   /** There is something that leaving the page would lose. */
   #unsaved = false;
 
@@ -68,7 +73,7 @@ class TrainView {
 
   #config() {
     const number = (id) => (byId(id).value === "" ? undefined : Number(byId(id).value));
-    const config = { source: this.#source(), steps: number("steps"), batch: number("batch"), lr: number("lr"), seed: number("seed"), size: number("input-size") };
+    const config = { source: this.#source(), steps: number("steps"), batch: number("batch"), lr: number("lr"), seed: number("seed"), method: byId("method").value };
     if (config.source === "images") config.classes = [...this.#annotator.classes];
     return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
   }
@@ -82,6 +87,7 @@ class TrainView {
     this.#trainer?.close();
     this.#trainer = undefined;
     this.#last = undefined;
+    this.#skipped = 0;
     this.#abort = new AbortController();
     const { signal } = this.#abort;
     const config = this.#config();
@@ -125,6 +131,7 @@ class TrainView {
     try {
       for await (const event of trainer.run({ signal })) {
         this.#last = event;
+        this.#skipped += event.skipped ? 1 : 0;
         this.#unsaved = true;
         this.#chart.add(event);
         this.#step(event);
@@ -142,7 +149,7 @@ class TrainView {
     if (this.#trainer !== trainer) return;
     this.#abort = undefined;
     this.#phase(this.#last?.step >= this.#last?.steps ? "done" : "stopped");
-    if (this.#last) this.#say(`${signal.aborted ? "Stopped" : "Finished"} after ${count(this.#last.step, "step")}, loss ${short(this.#last.losses.total)}.`);
+    if (this.#last) this.#say(`${signal.aborted ? "Stopped" : "Finished"} after ${count(this.#last.step, "step")}, loss ${shortLoss(this.#last.losses)}.`);
   }
 
   #stop() {
@@ -174,7 +181,7 @@ class TrainView {
       byId("preview-card").hidden = true;
       this.#facts([["State", "Starting…"]]);
     }
-    for (const field of byId("settings").querySelectorAll("input")) field.disabled = busy;
+    for (const field of byId("settings").querySelectorAll("input, select")) field.disabled = busy;
     for (const field of document.querySelectorAll("#annotate button, #annotate input, input[name=source]")) field.disabled = busy;
     byId("layer").inert = busy;
     // The focus must not fall away with the button that had it.
@@ -183,16 +190,16 @@ class TrainView {
     }
   }
 
-  #step({ step, steps, losses, images_per_second: rate, lr, skipped }) {
+  #step({ step, steps, losses, images_per_second: rate, lr }) {
     byId("train-progress").value = step / steps;
     const left = ((steps - step) * this.#trainer.config.batch) / rate;
     this.#facts([
       ["Step", `${step} of ${steps}`],
-      ["Loss", short(Number(losses.total.toPrecision(4)))],
+      ["Loss", shortLoss(losses)],
       ["Speed", `${short(Number(rate.toPrecision(3)))} images/s`],
       ...(step < steps ? [["Left", duration(left)]] : []),
       ["Learning rate", short(lr)],
-      ...(skipped ? [["Skipped", count(skipped, "step")]] : []),
+      ...(this.#skipped ? [["Skipped", count(this.#skipped, "step")]] : []),
     ]);
   }
 
@@ -201,7 +208,8 @@ class TrainView {
   }
 
   async #look(trainer) {
-    const { image, width, height, boxes, truth } = await trainer.preview();
+    const { image, width, height, truth, boxes: all } = await trainer.preview();
+    const boxes = all.filter(({ score }) => score >= WORTH);
     byId("preview-card").hidden = false;
     byId("preview-frame").style.setProperty("--w", width);
     byId("preview-frame").style.setProperty("--h", height);
@@ -214,7 +222,7 @@ class TrainView {
       drawBoxes(context, truth, { scale, unit, dashed: true });
       drawBoxes(context, boxes, { scale, unit });
     });
-    const found = boxes.map(({ label, score }) => `${label} ${score.toFixed(2)}`).join(", ") || "nothing yet";
+    const found = boxes.map(({ label, score }) => `${label} ${score.toFixed(2)}`).join(", ") || `nothing with a score of ${WORTH} yet`;
     byId("preview-text").textContent = `Found: ${found}. Dashed: what is there, ${truth.map(({ label }) => label).join(", ") || "nothing"}.`;
   }
 
@@ -245,3 +253,6 @@ class TrainView {
     return this.#model.load(bytes);
   }
 }
+
+/** What is not a number crosses as null. */
+const shortLoss = ({ total }) => (total === null ? "not a number" : short(Number(total.toPrecision(4))));
