@@ -80,23 +80,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let col = (group.y * 4u + lane.x % 4u) * 2u;
     if (row < dims.n * dims.p * dims.q && col < o4) {
         let d = binary_counts(row, col, o4);
-        eights[lane.x * 8u + 0u] = finish(row + 0u, col, o4, d.k0, d.a0) | finish(row + 0u, col + 1u, o4, d.k0, d.b0) << 4u;
-        eights[lane.x * 8u + 1u] = finish(row + 1u, col, o4, d.k1, d.a1) | finish(row + 1u, col + 1u, o4, d.k1, d.b1) << 4u;
-        eights[lane.x * 8u + 2u] = finish(row + 2u, col, o4, d.k2, d.a2) | finish(row + 2u, col + 1u, o4, d.k2, d.b2) << 4u;
-        eights[lane.x * 8u + 3u] = finish(row + 3u, col, o4, d.k3, d.a3) | finish(row + 3u, col + 1u, o4, d.k3, d.b3) << 4u;
-        eights[lane.x * 8u + 4u] = finish(row + 4u, col, o4, d.k4, d.a4) | finish(row + 4u, col + 1u, o4, d.k4, d.b4) << 4u;
-        eights[lane.x * 8u + 5u] = finish(row + 5u, col, o4, d.k5, d.a5) | finish(row + 5u, col + 1u, o4, d.k5, d.b5) << 4u;
-        eights[lane.x * 8u + 6u] = finish(row + 6u, col, o4, d.k6, d.a6) | finish(row + 6u, col + 1u, o4, d.k6, d.b6) << 4u;
-        eights[lane.x * 8u + 7u] = finish(row + 7u, col, o4, d.k7, d.a7) | finish(row + 7u, col + 1u, o4, d.k7, d.b7) << 4u;
+        // A loop, not sixteen copies of `finish`: drivers compile the kernel in a fraction of the time.
+        var counts = array<vec4<u32>, 16>(
+            d.a0, d.b0, d.a1, d.b1, d.a2, d.b2, d.a3, d.b3, d.a4, d.b4, d.a5, d.b5, d.a6, d.b6, d.a7, d.b7);
+        var weightless = array<u32, 8>(d.k0, d.k1, d.k2, d.k3, d.k4, d.k5, d.k6, d.k7);
+        var low = 0u;
+        for (var i = 0u; i < 16u; i += 1u) {
+            let bits = finish(row + i / 2u, col + i % 2u, o4, weightless[i / 2u], counts[i]);
+            if (i % 2u == 0u) {
+                low = bits;
+            } else {
+                eights[lane.x * 8u + i / 2u] = low | (bits << 4u);
+            }
+        }
     } else {
-        eights[lane.x * 8u + 0u] = 0u;
-        eights[lane.x * 8u + 1u] = 0u;
-        eights[lane.x * 8u + 2u] = 0u;
-        eights[lane.x * 8u + 3u] = 0u;
-        eights[lane.x * 8u + 4u] = 0u;
-        eights[lane.x * 8u + 5u] = 0u;
-        eights[lane.x * 8u + 6u] = 0u;
-        eights[lane.x * 8u + 7u] = 0u;
+        for (var i = 0u; i < 8u; i += 1u) {
+            eights[lane.x * 8u + i] = 0u;
+        }
     }
     workgroupBarrier();
     // Of the 8 pixels of four neighbours, each takes two.
@@ -104,8 +104,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let words = (dims.o + 31u) / 32u;
     let valid = 0xffffffffu >> (32u - min(dims.o - group.y * 32u, 32u));
     for (var i = lane.x % 4u * 2u; i < lane.x % 4u * 2u + 2u; i += 1u) {
-        let word = eights[first * 8u + i] | eights[first * 8u + 8u + i] << 8u | eights[first * 8u + 16u + i] << 16u
-            | eights[first * 8u + 24u + i] << 24u;
+        let word = eights[first * 8u + i] | (eights[first * 8u + 8u + i] << 8u) | (eights[first * 8u + 16u + i] << 16u)
+            | (eights[first * 8u + 24u + i] << 24u);
         if (dims.pack != 0u && row + i < dims.n * dims.p * dims.q) {
             y_words[(row + i) * words + group.y] = word & valid;
         }
