@@ -19,6 +19,7 @@
 //! | [`weights`], [`config`], [`device`], [`rng`] | safetensors, PyTorch checkpoints; the one configuration; where plans run; counted random numbers |
 //! | [`reproduce`] | the paper's tables and figures: a grid of runs, and pages that set its numbers beside the paper's |
 //! | [`serve`] | the web page and the live dashboard of runs, over HTTP |
+//! | `web` | the engine of the web page and of the JavaScript package; only where the target is WebAssembly |
 //! | [`cli`] | the command, a file a subcommand |
 //!
 //! Arrows go one way: `plan <- gpu, cpu`, `plan, cpu <- ops <- models <- train <- reproduce <- cli`, `report, train <- serve <- cli`; `data`,
@@ -35,6 +36,7 @@
 //! A kernel has one name everywhere. To read one from end to end: `shaders/binary_conv2d.wgsl`,
 //! [`cpu::binary_conv2d`], [`ops::binary_conv2d`], `tests/ops/binary_conv2d.rs`.
 
+#[cfg(not(target_family = "wasm"))]
 pub mod cli;
 pub mod complexity;
 pub mod config;
@@ -52,12 +54,15 @@ pub mod ops;
 pub mod plan;
 pub mod predict;
 pub mod report;
+#[cfg(not(target_family = "wasm"))]
 pub mod reproduce;
 pub mod rng;
 #[cfg(not(target_family = "wasm"))]
 pub mod serve;
 pub mod testing;
 pub mod train;
+#[cfg(target_family = "wasm")]
+pub mod web;
 pub mod weights;
 
 pub use deploy::Detector;

@@ -78,7 +78,14 @@ impl Model {
             let (detector, file) = trained(path)?;
             return Ok(Model::Trained(Box::new(detector), file));
         }
-        let file = WeightFile::read(path)?;
+        Model::of(WeightFile::read(path)?)
+    }
+
+    /// From a file that was read.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn of(file: WeightFile) -> Result<Model> {
         if DeployFile::is(&file) {
             return Ok(Model::Deployed(Box::new(DeployFile::open(file)?)));
         }
@@ -232,8 +239,26 @@ impl Predictor {
     /// # Errors
     /// Values that are not finite, which mean that the weights are of no use; those of the device.
     pub fn image(&mut self, image: &RgbImage, options: &DecodeOptions) -> Result<Vec<Detection>> {
+        pollster::block_on(self.image_async(image, options))
+    }
+
+    /// [`Predictor::image`] where nothing may block.
+    ///
+    /// # Errors
+    /// As [`Predictor::image`].
+    pub async fn image_async(&mut self, image: &RgbImage, options: &DecodeOptions) -> Result<Vec<Detection>> {
         let input = self.detector.preprocess.eval(image);
-        let found = self.detect(&input, &[image.dimensions()], options)?.swap_remove(0);
+        self.start(&input, 1)?;
+        let raw = self.outputs_async(1).await?;
+        self.found(&raw, image.dimensions(), options)
+    }
+
+    /// The detections of one image of `size` from its outputs.
+    ///
+    /// # Errors
+    /// Values that are not finite.
+    pub fn found(&self, raw: &Raw, size: (u32, u32), options: &DecodeOptions) -> Result<Vec<Detection>> {
+        let found = self.decode(raw, &[size], options)?.swap_remove(0);
         match found.not_finite {
             0 => Ok(found.detections),
             _ => Err(self.not_finite("this image")),
@@ -317,11 +342,20 @@ impl Predictor {
 
     /// The second half: waits, and reads what came out for the `n` images.
     pub fn outputs(&mut self, n: usize) -> Result<Raw> {
+        pollster::block_on(self.outputs_async(n))
+    }
+
+    /// [`Predictor::outputs`] where nothing may block.
+    pub async fn outputs_async(&mut self, n: usize) -> Result<Raw> {
         let (p, k) = (self.detector.priors.len(), self.detector.logits() as usize);
         let (mut locations, mut logits) = match &self.network {
-            Ends::Trained(net) => (self.executor.read_f32(net.locations)?, self.executor.read_f32(net.logits)?),
+            Ends::Trained(net) => {
+                let mut words = self.executor.fetch(&[net.locations, net.logits]).await?.into_iter();
+                let mut next = || bytemuck::cast_vec(words.next().unwrap_or_default());
+                (next(), next())
+            }
             Ends::Deployed { ends, heads, fractions, .. } => {
-                deploy::gather(self.executor.as_mut(), ends, heads, fractions, [n, p, k])?
+                deploy::gather(self.executor.as_mut(), ends, heads, fractions, [n, p, k]).await?
             }
         };
         locations.truncate(n * p * 8);

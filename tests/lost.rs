@@ -50,7 +50,7 @@ fn all_fails(gpu: &Arc<Gpu>, e: &mut GpuExecutor) {
         says_lost(e.run_steps(&all));
     }
     let views: Vec<_> = e.plan().steps.iter().flat_map(|s| s.uses().1).take(1).collect();
-    says_lost(e.read_views(&views));
+    says_lost(pollster::block_on(e.fetch_views(&views)));
     says_lost(GpuExecutor::new(gpu.clone(), plan(gpu)));
     let buffers = [OnceBuffer { group: 0, binding: 0, kind: OnceKind::ReadWrite, bytes: &[0; 4] }];
     let source = "@group(0) @binding(0) var<storage, read_write> b: array<u32>;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Method, ModelConfig, ModelName, RunConfig};
-use crate::deploy::{self, DeployFile, Kind, Program};
+use crate::deploy::{self, DeployFile, Program, computed_in};
 use crate::models::Detector;
 use crate::plan::{Builder, LayerInfo, Mode, Plan, PlanLimits};
 use crate::predict::Model;
@@ -127,20 +127,9 @@ fn shape(s: crate::plan::Shape) -> String {
     format!("{}x{}x{}", s.h, s.w, s.c)
 }
 
-/// What a layer's multiplications are made of; nothing where it has none.
-fn computed_in(l: &LayerInfo) -> &'static str {
-    match (l.op, l.cost.binary_macs, l.cost.macs) {
-        ("int8_conv2d", ..) => "bytes",
-        (_, 1.., _) => "bits",
-        (_, 0, 1..) => "floats",
-        _ => "",
-    }
-}
-
 /// Every binary layer of the method must be a packed one.
 fn require_packed(args: &Args, detector: &Detector, plan: &Plan) -> Result<()> {
-    let binary = Program::of(detector)?.stages.iter().filter(|s| matches!(s.kind, Kind::Binary { .. })).count();
-    let packed = plan.layers.iter().filter(|l| computed_in(l) == "bits").count();
+    let (packed, binary) = deploy::packed(&Program::of(detector)?, plan);
     if !args.require_packed || (binary > 0 && packed == binary) {
         return Ok(());
     }

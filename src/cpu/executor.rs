@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::TwinCall;
 use super::call::Buffer;
-use crate::plan::{Access, Executor, Plan, Role, StepKind, TensorId, View};
+use crate::plan::{Access, Executor, Fetch, Plan, Role, StepKind, TensorId, View};
 use crate::{Error, Result};
 
 /// A plan with its memory on the host.
@@ -151,9 +151,13 @@ impl Executor for CpuExecutor {
         Ok(())
     }
 
-    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>> {
-        check_readable(&self.plan, tensor)?;
-        Ok(self.views(tensor).into_iter().flat_map(|v| self.view(v).to_vec()).collect())
+    fn fetch<'a>(&'a mut self, tensors: &'a [TensorId]) -> Fetch<'a> {
+        let one = |t: &TensorId| {
+            check_readable(&self.plan, *t)?;
+            Ok(self.views(*t).into_iter().flat_map(|v| self.view(v).to_vec()).collect())
+        };
+        let words = tensors.iter().map(one).collect();
+        Box::pin(std::future::ready(words))
     }
 
     fn run_steps(&mut self, steps: &[usize]) -> Result<()> {

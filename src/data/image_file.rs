@@ -149,8 +149,8 @@ fn finish(mut decoder: impl ImageDecoder, bytes: &[u8], path: &Path, annotated: 
     Ok(Decoded { image: flatten(picture), grey, turned })
 }
 
-/// RGB without alpha: `rgb * alpha / 255`, rounded (that is, laid over black).
-fn flatten(picture: DynamicImage) -> RgbImage {
+/// A picture of any kind as RGB without alpha: `rgb * alpha / 255`, rounded (that is, laid over black).
+pub fn flatten(picture: DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.into_rgb8();
     }

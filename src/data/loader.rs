@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use super::augment::{Augment, View};
 use super::preprocess::Preprocess;
@@ -92,16 +94,21 @@ pub struct Batch<T> {
 }
 
 /// An iterator over batches. Training never ends; evaluation ends with the last image, in a batch that may be
-/// short. The first error ends it. Dropping it ends its threads.
-#[derive(Debug)]
+/// short. The first error ends it. Dropping it ends its threads. Where a program can have none (a web page), batches are made
+/// when they are asked for.
 pub struct Loader<T> {
     shared: Arc<Shared<T>>,
     pixels: Arc<Pixels>,
     threads: Vec<JoinHandle<()>>,
+    /// Makes a batch, where there are no threads to do it.
+    make: Option<Box<Maker<T>>>,
     batches: u64,
     waited: Duration,
     since: Option<Instant>,
 }
+
+/// Makes a batch; nothing when the loader was ended meanwhile.
+type Maker<T> = dyn Fn(u64, &AtomicBool) -> Option<Result<Batch<T>>> + Send;
 
 /// What workers and consumer share.
 #[derive(Debug)]
@@ -242,7 +249,12 @@ impl<T: Send + 'static> Loader<T> {
             orders: Mutex::default(),
             closure,
         });
-        let mut loader = Loader { shared, pixels, threads: Vec::new(), batches, waited: Duration::ZERO, since: None };
+        let waited = Duration::ZERO;
+        let mut loader = Loader { shared, pixels, threads: Vec::new(), make: None, batches, waited, since: None };
+        if cfg!(target_family = "wasm") {
+            loader.make = Some(Box::new(move |step, stop| recipe.batch(step, stop)));
+            return Ok(loader);
+        }
         for number in 0..threads {
             let (shared, recipe) = (loader.shared.clone(), recipe.clone());
             let thread =
@@ -292,6 +304,9 @@ impl<T> Iterator for Loader<T> {
         let batch = loop {
             if let Some(batch) = state.done.remove(&step) {
                 break batch;
+            }
+            if let Some(make) = &self.make {
+                break make(step, &self.shared.stop)?;
             }
             state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         };

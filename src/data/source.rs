@@ -17,6 +17,7 @@ use crate::Result;
 /// As [`image_file::read`].
 pub fn pixels(record: &ImageRecord) -> Result<RgbImage> {
     match &record.source {
+        ImageSource::Memory(image) => Ok(image.as_ref().clone()),
         ImageSource::File(path) => {
             let annotated = (record.width > 0 && record.height > 0).then_some((record.width, record.height));
             Ok(image_file::read(path, annotated)?.image)
@@ -63,6 +64,7 @@ impl Pixels {
             return Ok(loaded.clone());
         }
         let image = match &record.source {
+            ImageSource::Memory(image) => return Ok(Loaded { image: image.clone() }),
             ImageSource::File(path) => {
                 let annotated = (record.width > 0 && record.height > 0).then_some((record.width, record.height));
                 let decoded = image_file::read(path, annotated).inspect_err(|e| {

@@ -1,6 +1,9 @@
 //! What every data set is turned into.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
 
 use crate::detect::BBox;
 
@@ -28,6 +31,8 @@ pub struct Object {
 pub enum ImageSource {
     /// An image file.
     File(PathBuf),
+    /// Pixels in memory.
+    Memory(Arc<RgbImage>),
     /// Pixels that are drawn from (seed, index) by [`crate::data`]'s embedded scenes.
     Scene {
         /// Seed of the whole set.

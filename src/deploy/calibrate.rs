@@ -21,7 +21,7 @@ fn gcd(a: usize, b: usize) -> usize {
 ///
 /// # Errors
 /// Those of the device.
-pub fn calibrate(
+pub async fn calibrate(
     detector: &Detector,
     program: &Program,
     numbers: &Numbers,
@@ -37,8 +37,7 @@ pub fn calibrate(
     for (i, image) in images.iter().enumerate() {
         e.write_f32(ends.images, image)?;
         e.run(&["forward"])?;
-        for (t, seen) in ends.kept.iter().zip(&mut seen) {
-            let map = e.read_nchw(*t)?;
+        for (map, seen) in e.fetch_nchw(&ends.kept).await?.into_iter().zip(&mut seen) {
             seen.largest = map.iter().fold(seen.largest, |m, v| m.max(v.abs()));
             // A step that shares no factor with the number of values, so that all channels and places are met.
             let step = (map.len() / SAMPLE..).find(|s| *s > 0 && gcd(*s, map.len()) == 1).unwrap_or(1);

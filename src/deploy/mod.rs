@@ -41,6 +41,7 @@ use crate::detect::decode::DecodeOptions;
 use crate::device::Device;
 use crate::gpu::{DeviceChoice, LimitsChoice};
 use crate::models;
+use crate::plan::{LayerInfo, Plan};
 use crate::predict::{Model, Predictor};
 use crate::weights::WeightFile;
 use crate::{Error, Result};
@@ -76,6 +77,22 @@ impl std::str::FromStr for Precision {
     }
 }
 
+/// What a layer's multiplications are made of; nothing where it has none.
+pub fn computed_in(l: &LayerInfo) -> &'static str {
+    match (l.op, l.cost.binary_macs, l.cost.macs) {
+        ("int8_conv2d", ..) => "bytes",
+        (_, 1.., _) => "bits",
+        (_, 0, 1..) => "floats",
+        _ => "",
+    }
+}
+
+/// How many layers of a plan compute on packed bits, and how many of the network are binary.
+pub fn packed(program: &Program, plan: &Plan) -> (usize, usize) {
+    let binary = program.stages.iter().filter(|s| matches!(s.kind, Kind::Binary { .. })).count();
+    (plan.layers.iter().filter(|l| computed_in(l) == "bits").count(), binary)
+}
+
 /// The deploy file of trained weights. `images`, preprocessed, are what [`Precision::Exact`] takes its ranges from, one after
 /// the other on `device`; `progress` hears how many are done.
 ///
@@ -83,6 +100,21 @@ impl std::str::FromStr for Precision {
 /// Weights of another network; with [`Precision::Exact`] one without binary layers, no images, or numbers that no fixed
 /// point holds; errors of the device.
 pub fn export(
+    detector: &models::Detector,
+    weights: &WeightFile,
+    precision: Precision,
+    images: &[Vec<f32>],
+    device: &Device,
+    progress: impl FnMut(usize),
+) -> Result<DeployFile> {
+    pollster::block_on(export_async(detector, weights, precision, images, device, progress))
+}
+
+/// [`export`] where nothing may block.
+///
+/// # Errors
+/// As [`export`].
+pub async fn export_async(
     detector: &models::Detector,
     weights: &WeightFile,
     precision: Precision,
@@ -102,12 +134,15 @@ pub fn export(
         if images.is_empty() {
             return Err(Error::config("--data", "has no image that can be read", "An exact file needs some."));
         }
-        let seen = calibrate(detector, &program, &numbers, device, images, progress)?;
+        let seen = calibrate(detector, &program, &numbers, device, images, progress).await?;
         numbers = exact(&program, &folded, detector.preprocess.normalization, &seen)?;
         record.calibration_images = images.len() as u32;
     }
     Ok(DeployFile { detector: detector.clone(), numbers, nms: DecodeOptions::default(), record })
 }
+
+/// The lowest score that a detector tells of where nothing else is said.
+pub const SCORE: f32 = 0.3;
 
 /// A detector from a file, on the best device of this machine.
 pub struct Detector {
@@ -143,12 +178,12 @@ impl Detector {
         Ok(Detector { predictor: Predictor::of(Model::open(path)?, device, 1)? })
     }
 
-    /// What is in an image of any size, by falling score. Scores are at least 0.3; [`Predictor::image`] has all settings.
+    /// What is in an image of any size, by falling score. Scores are above [`SCORE`]; [`Predictor::image`] has all settings.
     ///
     /// # Errors
     /// Values that are not finite, which mean that the weights are of no use; those of the device.
     pub fn detect(&mut self, image: &RgbImage) -> Result<Vec<Found>> {
-        let options = DecodeOptions { score_threshold: 0.3, clip: true, ..self.predictor.options() };
+        let options = DecodeOptions { score_threshold: SCORE, clip: true, ..self.predictor.options() };
         let found = self.predictor.image(image, &options)?;
         let classes = &self.predictor.detector.config.classes;
         Ok(found.into_iter().map(|d| Found { label: classes[d.class].clone(), score: d.score, bbox: d.bbox }).collect())

@@ -7,7 +7,7 @@ use crate::plan::{Executor, round4};
 
 /// Locations `[n][priors][8]` and logits `[n][priors][classes]` of the heads' maps. `fractions` are those of each head's fixed
 /// point, none for floats. The log-variances are not in a deploy file; 0 stands for them.
-pub(crate) fn gather(
+pub(crate) async fn gather(
     executor: &mut dyn Executor,
     ends: &Ends,
     heads: &[Head],
@@ -16,9 +16,9 @@ pub(crate) fn gather(
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let (mut locations, mut logits) = (vec![0.0; n * priors * 8], vec![0.0; n * priors * classes]);
     let mut first = 0;
-    for (i, (t, head)) in ends.heads.iter().zip(heads).enumerate() {
+    let outputs = executor.fetch(&ends.heads).await?;
+    for (i, ((t, words), head)) in ends.heads.iter().zip(outputs).zip(heads).enumerate() {
         let shape = executor.plan().info(*t).shape;
-        let words = executor.read(*t)?;
         let unit = fractions.get(i).map(|f| 0.5f64.powi(*f as i32));
         let number = |w: &u32| match unit {
             Some(unit) => (*w as i32 as f64 * unit) as f32,

@@ -70,12 +70,12 @@ impl AdapterLine {
 
 pub(super) fn instance() -> wgpu::Instance {
     let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
-    d.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    d.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
     wgpu::Instance::new(d)
 }
 
-pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
-    let mut list = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+pub(super) async fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut list = instance().enumerate_adapters(wgpu::Backends::all()).await;
     // GPUs first, software last; the driver's order inside a kind, so that numbers are stable.
     list.sort_by_key(|a| match a.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -89,7 +89,7 @@ pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
 
 /// The adapters of this machine, GPUs first.
 pub fn adapters() -> Vec<AdapterLine> {
-    enumerate()
+    pollster::block_on(enumerate())
         .into_iter()
         .enumerate()
         .map(|(index, a)| AdapterLine { index, info: a.get_info(), limits: a.limits(), features: a.features() })

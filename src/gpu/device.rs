@@ -50,7 +50,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] when there is no such adapter (the message lists those there are), or the driver refuses.
     pub fn open(choice: &DeviceChoice, limits: LimitsChoice) -> Result<Arc<Gpu>> {
-        let mut list = enumerate();
+        pollster::block_on(Gpu::open_async(choice, limits))
+    }
+
+    /// [`Gpu::open`] where nothing may block. A browser has one adapter to give.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_async(choice: &DeviceChoice, limits: LimitsChoice) -> Result<Arc<Gpu>> {
+        let mut list = enumerate().await;
         let names: Vec<String> = list.iter().map(|a| a.get_info().name).collect();
         let found = match choice {
             DeviceChoice::Auto => (!list.is_empty()).then_some(0),
@@ -78,7 +86,7 @@ impl Gpu {
             });
         };
         let adapter = list.swap_remove(index);
-        Gpu::from_adapter(&adapter, limits)
+        Gpu::from_adapter(&adapter, limits).await
     }
 
     /// A device that validates everything and computes nothing (wgpu's `noop` backend), on the WebGPU floor.
@@ -88,13 +96,17 @@ impl Gpu {
         d.backend_options.noop.enable = true;
         let list = pollster::block_on(wgpu::Instance::new(d).enumerate_adapters(wgpu::Backends::all()));
         match list.first() {
-            Some(a) => Gpu::from_adapter(a, LimitsChoice::Floor),
+            Some(a) => pollster::block_on(Gpu::from_adapter(a, LimitsChoice::Floor)),
             None => Err(device_error("noop", "wgpu was built without it".to_string())),
         }
     }
 
-    fn from_adapter(adapter: &wgpu::Adapter, choice: LimitsChoice) -> Result<Arc<Gpu>> {
-        let info = adapter.get_info();
+    async fn from_adapter(adapter: &wgpu::Adapter, choice: LimitsChoice) -> Result<Arc<Gpu>> {
+        let mut info = adapter.get_info();
+        if info.name.is_empty() {
+            // Browsers keep it to themselves.
+            info.name = "WebGPU".to_string();
+        }
         let offered = adapter.limits();
         let mut limits = wgpu::Limits::defaults();
         if choice == LimitsChoice::Adapter {
@@ -107,7 +119,9 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
             .map_err(|e| device_error(&info.name, format!("the driver refused to open it: {e}")))?;
         let problem = Arc::new(Mutex::new(None));
         let sink = problem.clone();
@@ -177,13 +191,15 @@ impl Gpu {
     /// The error of a device that was lost, if it was: what follows a loss may look like mistakes of ours, such as buffers
     /// that are not valid.
     pub(super) fn found_lost(&self) -> Option<Error> {
-        let _ = polled(|| self.device.poll(wgpu::PollType::wait_indefinitely()));
+        let _ = self.poll();
         self.lost.get().map(|why| self.lost_error(why))
     }
 
     /// Waits until everything submitted is done. Only here a device that was lost is certain to be noticed.
+    ///
+    /// A browser never lets a page wait: there this only looks for errors, and reading results is what waits.
     pub fn wait(&self) -> Result<()> {
-        let waited = polled(|| self.device.poll(wgpu::PollType::wait_indefinitely()));
+        let waited = self.poll();
         self.check()?;
         match waited {
             Ok(Ok(_)) => Ok(()),
@@ -192,9 +208,18 @@ impl Gpu {
         }
     }
 
+    fn poll(&self) -> std::result::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>, String> {
+        polled(|| self.device.poll(wgpu::PollType::wait_indefinitely()))
+    }
+
     /// Ends the device at once, as a driver does that is reset: everything afterwards is an error. For tests.
     pub fn destroy(&self) {
         self.device.destroy();
+    }
+
+    /// Why the device was lost, if it was.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     fn lost_error(&self, why: &str) -> Error {

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+use web_time::Instant;
 
 use rayon::prelude::*;
 
 use super::Gpu;
-use super::device::{Pipeline, device_error};
+use super::device::Pipeline;
+use super::wait::mapped;
 use crate::cpu::{check_readable, wrong_length};
-use crate::plan::{Cost, Executor, Groups, Plan, StepKind, TensorId, View};
+use crate::plan::{Cost, Executor, Fetch, Groups, Plan, StepKind, TensorId, View};
 use crate::{Error, Result};
 
 /// A plan with its memory on a wgpu device.
@@ -34,8 +36,8 @@ enum Ready {
 /// The longest time one submission should take: far below Windows' watchdog (2 s), far above the cost of submitting.
 const PIECE_MS: f64 = 300.0;
 
-/// How long to wait for what has come already, if another thread has not just taken it.
-pub(super) const ANSWER: Duration = Duration::from_secs(60);
+/// How many large pieces are measured. A page cannot wait for one.
+const PIECES: u32 = if cfg!(target_family = "wasm") { 0 } else { 8 };
 
 /// Views are read together up to this many bytes.
 const STAGING: u64 = 64 << 20;
@@ -146,7 +148,7 @@ impl GpuExecutor {
 
         // A software adapter does about 1e6 units a millisecond at worst; the first runs measure the truth.
         let rate = if gpu.is_hardware() { 1e7 } else { 1e6 };
-        let mut e = GpuExecutor { gpu, plan, blocks, ready, staging: HashMap::new(), rate, measured: (None, 8) };
+        let mut e = GpuExecutor { gpu, plan, blocks, ready, staging: HashMap::new(), rate, measured: (None, PIECES) };
         let plan = e.plan.clone();
         for (i, t) in plan.tensors.iter().enumerate() {
             if let Some(data) = &t.data
@@ -170,13 +172,13 @@ impl GpuExecutor {
     }
 
     /// Reads views whatever their role: only true between the steps that write and those that reuse the memory.
-    pub fn read_views(&mut self, views: &[View]) -> Result<Vec<Vec<u32>>> {
+    pub async fn fetch_views(&mut self, views: &[View]) -> Result<Vec<Vec<u32>>> {
         let places: Vec<_> = views.iter().map(|v| self.plan.memory.of(*v)).collect();
         let total: u64 = places.iter().map(|p| p.bytes).sum::<u64>().max(4);
         if total > STAGING && views.len() > 1 {
             let mut out = Vec::with_capacity(views.len());
             for v in views {
-                out.extend(self.read_views(&[*v])?);
+                out.extend(Box::pin(self.fetch_views(&[*v])).await?);
             }
             return Ok(out);
         }
@@ -196,33 +198,9 @@ impl GpuExecutor {
             at += p.bytes;
         }
         self.gpu.queue.submit([encoder.finish()]);
-        let slice = staging.slice(..total);
-        let (send, receive) = std::sync::mpsc::channel();
-        slice.map_async(wgpu::MapMode::Read, move |r| {
-            // The receiver lives until the answer has come.
-            let _ = send.send(r);
-        });
-        self.gpu.wait()?;
-        let name = &self.gpu.info().name;
-        // The answer came while we waited; were it not so, nothing would be gained by waiting for it for ever.
-        match receive.recv_timeout(ANSWER) {
-            Ok(Ok(())) => {}
-            _ => return Err(device_error(name, "reading results back failed".to_string())),
-        }
-        let mut out = Vec::with_capacity(views.len());
-        {
-            let data = slice
-                .get_mapped_range()
-                .map_err(|e| device_error(name, format!("reading results back failed: {e}")))?;
-            let mut at = 0usize;
-            for p in &places {
-                let bytes = &data[at..at + p.bytes as usize];
-                out.push(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
-                at += bytes.len();
-            }
-        }
-        staging.unmap();
-        Ok(out)
+        let bytes = mapped(&self.gpu, staging, total).await?;
+        let mut words = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        Ok(places.iter().map(|p| words.by_ref().take(p.bytes as usize / 4).collect()).collect())
     }
 
     /// Writes one view.
@@ -306,10 +284,13 @@ impl Executor for GpuExecutor {
         Ok(())
     }
 
-    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>> {
-        check_readable(&self.plan, tensor)?;
-        let views = self.views(tensor);
-        Ok(self.read_views(&views)?.concat())
+    fn fetch<'a>(&'a mut self, tensors: &'a [TensorId]) -> Fetch<'a> {
+        Box::pin(async move {
+            tensors.iter().try_for_each(|t| check_readable(&self.plan, *t))?;
+            let views: Vec<Vec<View>> = tensors.iter().map(|t| self.views(*t)).collect();
+            let mut words = self.fetch_views(&views.concat()).await?.into_iter();
+            Ok(views.iter().map(|v| words.by_ref().take(v.len()).flatten().collect()).collect())
+        })
     }
 
     fn run_steps(&mut self, steps: &[usize]) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use super::device::device_error;
-use super::executor::ANSWER;
+use super::wait::mapped;
 use crate::{Error, Result};
 
 /// How a buffer of an [`Once`] is bound.
@@ -73,17 +73,8 @@ impl Gpu {
             let own = || device_error(&self.info().name, format!("{}: {e}", job.label));
             return Err(self.found_lost().unwrap_or_else(own));
         }
-        let lost = |e: &dyn std::fmt::Display| {
-            device_error(&self.info().name, format!("{}: reading results back failed: {e}", job.label))
-        };
-        let (send, receive) = std::sync::mpsc::channel();
-        staging.slice(..).map_async(wgpu::MapMode::Read, move |r| {
-            // The receiver lives until the answer has come.
-            let _ = send.send(r);
-        });
-        self.wait()?;
-        receive.recv_timeout(ANSWER).map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
-        let data = staging.slice(..).get_mapped_range().map_err(|e| lost(&e))?;
+        let total = staging.size();
+        let data = pollster::block_on(mapped(self, &staging, total))?;
         let mut at = 0;
         Ok(sizes
             .into_iter()

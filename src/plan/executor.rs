@@ -1,7 +1,15 @@
 //! What runs a plan.
 
+use std::pin::Pin;
+
 use super::{Plan, TensorId};
 use crate::Result;
+
+/// Words of tensors that are on their way.
+pub type Fetch<'a> = Pin<Box<dyn Future<Output = Result<Vec<Vec<u32>>>> + 'a>>;
+
+/// Floats of tensors that are on their way.
+pub type FetchFloats<'a> = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>>> + 'a>>;
 
 /// Runs a plan's steps in its memory. Whole tensors go in and out in the plan's own formats, as 4-byte words.
 pub trait Executor {
@@ -14,8 +22,13 @@ pub trait Executor {
     /// Replaces a whole tensor (padding included). The length must be the tensor's.
     fn write(&mut self, tensor: TensorId, data: &[u32]) -> Result<()>;
 
-    /// Reads a whole tensor (padding included); waits for the device.
-    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>>;
+    /// Reads whole tensors (padding included), in one copy where that is possible. In a browser this is the only way to read.
+    fn fetch<'a>(&'a mut self, tensors: &'a [TensorId]) -> Fetch<'a>;
+
+    /// Reads a whole tensor (padding included); waits for the device, which a browser forbids.
+    fn read(&mut self, tensor: TensorId) -> Result<Vec<u32>> {
+        Ok(pollster::block_on(self.fetch(&[tensor]))?.swap_remove(0))
+    }
 
     /// Runs all steps of the named segments, in plan order.
     fn run(&mut self, segments: &[&str]) -> Result<()> {
@@ -47,7 +60,15 @@ pub trait Executor {
 
     /// Reads a tensor as N,C,H,W (or O,I,KH,KW; or dense), without padding.
     fn read_nchw(&mut self, tensor: TensorId) -> Result<Vec<f32>> {
-        let words = self.read(tensor)?;
-        super::param::from_engine(self.plan().info(tensor), &words)
+        Ok(pollster::block_on(self.fetch_nchw(&[tensor]))?.swap_remove(0))
+    }
+
+    /// [`Executor::read_nchw`] of several tensors, where nothing may block.
+    fn fetch_nchw<'a>(&'a mut self, tensors: &'a [TensorId]) -> FetchFloats<'a> {
+        Box::pin(async move {
+            let words = self.fetch(tensors).await?;
+            let plan = self.plan();
+            words.iter().zip(tensors).map(|(w, t)| super::param::from_engine(plan.info(*t), w)).collect()
+        })
     }
 }

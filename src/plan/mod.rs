@@ -18,7 +18,7 @@ mod step;
 mod tensor;
 
 pub use builder::{Builder, Grad, Mode, Slab};
-pub use executor::Executor;
+pub use executor::{Executor, Fetch, FetchFloats};
 pub use kernel::{Access, Binding, Common, Dims, DimsLayout, Elem, Kernel, Twin};
 pub use memory::{BlockInfo, Memory, Placement};
 pub use op::{Cost, Io, LayerInfo, Op, Saved};

@@ -12,6 +12,7 @@ pub mod html;
 pub mod jsonl;
 pub mod log_reader;
 pub mod plot;
+#[cfg(not(target_family = "wasm"))]
 pub mod progress;
 pub mod series;
 pub mod tensorboard;

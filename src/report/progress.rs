@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::events::{Event, Listener, Step};
-use super::plot::axis::number;
+use super::plot::axis::{duration, number};
 use crate::Result;
 
 /// Shows training as it goes.
@@ -104,24 +104,6 @@ fn status(step: &Step, left: Option<f64>) -> String {
         text += &format!("  {} left", duration(left));
     }
     text
-}
-
-/// A length of time in its two largest units: `4 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
-pub fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return "–".into();
-    }
-    let two = |a: u64, unit: &str, b: u64, small: &str| match b {
-        0 => format!("{a} {unit}"),
-        _ => format!("{a} {unit} {b} {small}"),
-    };
-    match seconds.round() as u64 {
-        _ if seconds < 9.95 => format!("{} s", number((seconds * 10.0).round() / 10.0)),
-        s if s < 60 => format!("{s} s"),
-        s if s < 3600 => two(s / 60, "min", s % 60, "s"),
-        s if s < 86400 => two(s / 3600, "h", s % 3600 / 60, "min"),
-        s => two(s / 86400, "d", s % 86400 / 3600, "h"),
-    }
 }
 
 impl Listener for Progress {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::result::{RunResult, without_paths};
 use super::{Grid, RESAMPLES, Row, Target};
 use crate::report::html::Page;
-use crate::report::progress::duration;
+use crate::report::plot::axis::duration;
 
 /// What a page is made from.
 pub struct Context<'a> {

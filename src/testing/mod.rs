@@ -12,15 +12,19 @@ pub mod adapters;
 pub mod cases;
 mod compare;
 mod devices;
+#[cfg(not(target_family = "wasm"))]
 pub mod kernel;
 mod op;
 pub mod parity;
+#[cfg(not(target_family = "wasm"))]
 pub mod portable;
+#[cfg(not(target_family = "wasm"))]
 pub mod reflect;
 pub mod selftest;
 pub mod trace;
 
 pub use compare::{Difference, compare};
 pub use devices::{TestDevice, all_adapters, test_gpu};
+#[cfg(not(target_family = "wasm"))]
 pub use kernel::{ExpectedFailure, KernelCase, KernelTest};
 pub use op::{OpCase, Outcome, TestInput};

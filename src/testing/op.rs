@@ -88,22 +88,21 @@ impl OpCase<'_> {
 
     /// Runs on a device with plans built for `limits` (small ones force slices).
     pub fn run_with(&self, device: &TestDevice, limits: PlanLimits) -> Result<Outcome> {
+        pollster::block_on(self.run_async(device, limits))
+    }
+
+    /// [`OpCase::run_with`] where nothing may block.
+    pub async fn run_async(&self, device: &TestDevice, limits: PlanLimits) -> Result<Outcome> {
         let (plan, tensors) = self.planned(limits)?;
         let mut e = device.executor(Arc::new(plan))?;
         self.fill(&mut *e, &tensors)?;
         let all: Vec<usize> = (0..e.plan().steps.len()).collect();
         e.run_steps(&all)?;
-        let mut out = Outcome { outputs: Vec::new(), gradients: Vec::new() };
-        for o in &tensors.outputs {
-            out.outputs.push(e.read_nchw(*o)?);
-        }
-        for g in &tensors.grads {
-            out.gradients.push(match g {
-                Some(g) => Some(e.read_nchw(*g)?),
-                None => None,
-            });
-        }
-        Ok(out)
+        let wanted: Vec<TensorId> =
+            tensors.outputs.iter().copied().chain(tensors.grads.iter().copied().flatten()).collect();
+        let mut read = e.fetch_nchw(&wanted).await?.into_iter();
+        let outputs = read.by_ref().take(tensors.outputs.len()).collect();
+        Ok(Outcome { outputs, gradients: tensors.grads.iter().map(|g| g.and_then(|_| read.next())).collect() })
     }
 
     /// Writes inputs and upstream gradients.
@@ -165,14 +164,19 @@ impl OpCase<'_> {
     /// and twins must agree within `tolerance`; slices must not change a bit on the same device. Returns the outcome of
     /// the twins and the largest error seen.
     pub fn check(&self, device: Option<&TestDevice>, tolerance: f64) -> Result<(Outcome, f64)> {
+        pollster::block_on(self.check_async(device, tolerance))
+    }
+
+    /// [`OpCase::check`] where nothing may block.
+    pub async fn check_async(&self, device: Option<&TestDevice>, tolerance: f64) -> Result<(Outcome, f64)> {
         let twin = self.run(&TestDevice::Cpu)?;
         let mut worst = 0f64;
         let cut = PlanLimits { max_binding: self.bytes_for_slices(), ..PlanLimits::HOST };
         if self.batch > 1 {
-            self.same_bits(&self.run_cut(&TestDevice::Cpu, cut)?, &twin, "twins in slices")?;
+            self.same_bits(&self.run_cut(&TestDevice::Cpu, cut).await?, &twin, "twins in slices")?;
         }
         if let Some(d) = device {
-            let got = self.run(d)?;
+            let got = self.run_async(d, d.limits()).await?;
             let pairs = got.outputs.iter().zip(&twin.outputs);
             let grads = got.gradients.iter().zip(&twin.gradients).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?)));
             for (k, (g, w)) in pairs.chain(grads).enumerate() {
@@ -184,7 +188,7 @@ impl OpCase<'_> {
             }
             if self.batch > 1 {
                 let cut = PlanLimits { max_binding: cut.max_binding, ..d.limits() };
-                self.same_bits(&self.run_cut(d, cut)?, &got, "device in slices")?;
+                self.same_bits(&self.run_cut(d, cut).await?, &got, "device in slices")?;
             }
         }
         Ok((twin, worst))
@@ -192,10 +196,10 @@ impl OpCase<'_> {
 
     /// [`OpCase::run_with`], where partial sums that do not follow the slices may need a larger binding than tiny inputs:
     /// the limit is doubled until the plan fits.
-    fn run_cut(&self, device: &TestDevice, mut limits: PlanLimits) -> Result<Outcome> {
+    async fn run_cut(&self, device: &TestDevice, mut limits: PlanLimits) -> Result<Outcome> {
         let most = device.limits().max_binding;
         loop {
-            match self.run_with(device, limits) {
+            match self.run_async(device, limits).await {
                 Err(Error::Limit { .. }) if limits.max_binding < most => limits.max_binding *= 2,
                 outcome => return outcome,
             }

@@ -5,7 +5,8 @@
 //! conformance case in it, on the device and on the twins.
 
 use std::path::PathBuf;
-use std::time::Instant;
+
+use web_time::Instant;
 
 use super::adapters::{ADAPTERS, LATER, Named, Own, adapter};
 use super::cases::{CaseFile, case_files};
@@ -94,6 +95,14 @@ impl SelfTest {
     /// When the folder of cases cannot be read or holds none. A case that fails, also for its own malformed file, is a
     /// result and no error.
     pub fn run(&self, report: &mut dyn FnMut(&Line)) -> Result<Summary> {
+        pollster::block_on(self.run_async(report))
+    }
+
+    /// [`SelfTest::run`] where nothing may block; case files are for machines that have files.
+    ///
+    /// # Errors
+    /// As [`SelfTest::run`].
+    pub async fn run_async(&self, report: &mut dyn FnMut(&Line)) -> Result<Summary> {
         let files = match &self.cases {
             Some(folder) => case_files(folder)?,
             None => Vec::new(),
@@ -107,7 +116,7 @@ impl SelfTest {
             let mut lines: Vec<Line> = Vec::new();
             for own in (a.own)() {
                 let begin = Instant::now();
-                let result = self.own(&own).map_err(|e| e.to_string());
+                let result = self.own(&own).await.map_err(|e| e.to_string());
                 let line = line_of(&mut lines, own.op, "own");
                 line.note(&own.case.name, result);
                 line.seconds += begin.elapsed().as_secs_f64();
@@ -138,8 +147,8 @@ impl SelfTest {
         Ok(summary)
     }
 
-    fn own(&self, own: &Own) -> Result<f64> {
-        let (_, worst) = own.case.check(self.device.as_ref(), own.tolerance)?;
+    async fn own(&self, own: &Own) -> Result<f64> {
+        let (_, worst) = own.case.check_async(self.device.as_ref(), own.tolerance).await?;
         if let Some((samples, step, tolerance)) = own.differences {
             own.case.finite_difference(samples, step, tolerance)?;
         }

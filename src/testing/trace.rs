@@ -97,10 +97,23 @@ pub fn trace(
     tolerance: Tolerance,
     report: &mut dyn FnMut(&TracedStep) -> bool,
 ) -> Result<Trace> {
+    pollster::block_on(trace_async(executor, steps, tolerance, report))
+}
+
+/// [`trace`] where nothing may block.
+///
+/// # Errors
+/// Those of the device.
+pub async fn trace_async(
+    executor: &mut GpuExecutor,
+    steps: &[usize],
+    tolerance: Tolerance,
+    report: &mut dyn FnMut(&TracedStep) -> bool,
+) -> Result<Trace> {
     let plan = Arc::new(executor.plan().clone());
     let mut out = Trace { steps: Vec::new() };
     for &index in steps {
-        let traced = trace_step(executor, &plan, index, tolerance)?;
+        let traced = trace_step(executor, &plan, index, tolerance).await?;
         let more = report(&traced);
         out.steps.push(traced);
         if !more {
@@ -136,7 +149,7 @@ pub fn trace_case(gpu: &Arc<Gpu>, case: &OpCase<'_>, tolerance: Tolerance) -> Re
     trace_plan(gpu, plan, tolerance, |e| case.fill(e, &tensors), &mut |_| true)
 }
 
-fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Tolerance) -> Result<TracedStep> {
+async fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Tolerance) -> Result<TracedStep> {
     let step = &plan.steps[index];
     // View, element type, words on the device, words of the twin.
     let mut compared: Vec<(View, Elem, Vec<u32>, Vec<u32>)> = Vec::new();
@@ -144,20 +157,20 @@ fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Toleran
     match &step.kind {
         StepKind::Clear(v) => {
             e.run_steps(&[index])?;
-            let got = e.read_views(&[*v])?.swap_remove(0);
+            let got = e.fetch_views(&[*v]).await?.swap_remove(0);
             let zeros = vec![0; got.len()];
             compared.push((*v, Elem::U32, got, zeros));
         }
         StepKind::Copy { from, to } => {
-            let want = e.read_views(&[*from])?.swap_remove(0);
+            let want = e.fetch_views(&[*from]).await?.swap_remove(0);
             e.run_steps(&[index])?;
-            let got = e.read_views(&[*to])?.swap_remove(0);
+            let got = e.fetch_views(&[*to]).await?.swap_remove(0);
             compared.push((*to, Elem::U32, got, want));
         }
         StepKind::Dispatch { kernel, dims, bindings, .. } => {
             // Also what is only written is read before: elements that the kernel leaves alone keep their old contents
             // on both sides.
-            let mut words = e.read_views(bindings)?;
+            let mut words = e.fetch_views(bindings).await?;
             for (w, _) in
                 words.iter().zip(kernel.bindings).filter(|(_, b)| b.elem == Elem::F32 && b.access == Access::Read)
             {
@@ -168,7 +181,7 @@ fn trace_step(e: &mut GpuExecutor, plan: &Plan, index: usize, tolerance: Toleran
             let written: Vec<usize> =
                 (0..bindings.len()).filter(|i| kernel.bindings[*i].access != Access::Read).collect();
             let views: Vec<View> = written.iter().map(|i| bindings[*i]).collect();
-            let got = e.read_views(&views)?;
+            let got = e.fetch_views(&views).await?;
             let buffers = words.iter_mut().zip(kernel.bindings).map(|(w, b)| match b.access {
                 Access::Read => Buffer::Read(w),
                 _ => Buffer::Write(w),

@@ -1,7 +1,8 @@
 //! What a training executor is given: first weights, the step's scalars, a batch.
 
-use super::{Targets, TrainNetwork};
+use super::{Targets, Timetable, TrainNetwork};
 use crate::Result;
+use crate::config::RunConfig;
 use crate::ops::hyper;
 use crate::plan::{Executor, Plan, Role, TensorId};
 
@@ -80,6 +81,29 @@ impl Default for Scalars {
 }
 
 impl Scalars {
+    /// Those of a 0-based step.
+    pub fn of_step(config: &RunConfig, net: &TrainNetwork, table: &Timetable, step: u64) -> Scalars {
+        let t = &config.train;
+        let extra = table.extra(step);
+        Scalars {
+            lr: table.lr(step) as f32,
+            // With a beta for each image the term itself is divided by it.
+            ib_weight: match (extra, net.betas.is_some()) {
+                (false, _) => 0.0,
+                (true, false) => t.ib_weight,
+                (true, true) => 1.0,
+            },
+            sop_weight: if extra { t.sop_weight } else { 0.0 },
+            clip_norm: t.clip_norm,
+            noise: t.location_noise,
+            seed: t.seed,
+            step: step as u32,
+            gradient_scale: 1.0,
+            beta_ready: true,
+            estimator_lr: config.aic.lr as f32,
+        }
+    }
+
     /// As the hyper tensor's words.
     pub fn words(&self) -> Vec<u32> {
         let mut h = vec![0u32; hyper::LEN as usize];

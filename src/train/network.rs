@@ -8,6 +8,9 @@
 //! micro-batches `forward` and `backward` run several times, and the estimator learns from the last part. The segment
 //! `diagnose` counts the inputs of binary layers, among the steps of `forward`; only steps that are looked at run it.
 
+use std::collections::BTreeMap;
+
+use super::Scalars;
 use super::estimator::{EstimatorNetwork, ImageBetas, Inputs, image_betas, train_estimator};
 use crate::Result;
 use crate::config::{InformationBottleneck, OptimizerName, Prior, RunConfig};
@@ -60,6 +63,20 @@ impl TrainNetwork {
             (true, false) => &["forward", "backward", "update"],
             (true, true) => &["forward", "backward", "update", "estimator"],
         }
+    }
+
+    /// The loss terms by name, each times its weight in a step, and their `total`. `terms` are as [`TrainNetwork::losses`].
+    pub fn weighted(&self, terms: &[f32], scalars: &Scalars) -> BTreeMap<String, f64> {
+        let weight = |name: &str| match name {
+            "ib" => scalars.ib_weight,
+            "sop" => scalars.sop_weight,
+            _ => 1.0,
+        };
+        let named = self.losses.iter().zip(terms);
+        let mut losses: BTreeMap<String, f64> =
+            named.map(|((name, _), v)| (name.to_string(), (weight(name) * v) as f64)).collect();
+        losses.insert("total".to_string(), losses.values().sum());
+        losses
     }
 
     /// All optimizers: what they keep, and the slabs that their moments follow.

@@ -54,26 +54,12 @@ impl Trainer {
         watched: bool,
         looked: bool,
     ) -> Result<Vec<f32>> {
-        let t = &self.job.config.train;
         let images = self.executor.plan().batch as usize;
         let parts = batch.targets.len() / images;
-        let extra = table.extra(step);
         let mut scalars = Scalars {
-            lr: table.lr(step) as f32,
-            // With a beta for each image the term itself is divided by it.
-            ib_weight: match (extra, self.net.betas.is_some()) {
-                (false, _) => 0.0,
-                (true, false) => t.ib_weight,
-                (true, true) => 1.0,
-            },
-            sop_weight: if extra { t.sop_weight } else { 0.0 },
-            clip_norm: t.clip_norm,
-            noise: t.location_noise,
-            seed: t.seed,
-            step: 0,
             gradient_scale: 1.0 / parts as f32,
             beta_ready: step >= self.warm_up(table.steps),
-            estimator_lr: self.job.config.aic.lr as f32,
+            ..Scalars::of_step(&self.job.config, &self.net, table, step)
         };
         let one = self.detector.preprocess.floats();
         let mut losses = vec![0.0; self.net.losses.len()];
@@ -111,18 +97,7 @@ impl Trainer {
     ) -> Result<()> {
         let step = state.step - 1;
         let t = &self.job.config.train;
-        let extra = if table.extra(step) { 1.0 } else { 0.0 };
-        let mut losses = BTreeMap::new();
-        for ((name, _), v) in self.net.losses.iter().zip(terms) {
-            let weight = match *name {
-                "ib" if self.net.betas.is_none() => extra * t.ib_weight,
-                "ib" => extra,
-                "sop" => extra * t.sop_weight,
-                _ => 1.0,
-            };
-            losses.insert(name.to_string(), (weight * v) as f64);
-        }
-        losses.insert("total".to_string(), losses.values().sum());
+        let losses = self.net.weighted(terms, &Scalars::of_step(&self.job.config, &self.net, table, step));
         let now = Instant::now();
         let speed =
             ((state.step - watch.last.1) * t.batch as u64) as f64 / (now - watch.last.0).as_secs_f64().max(1e-9);

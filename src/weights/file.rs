@@ -113,7 +113,14 @@ impl WeightFile {
             // A device file might never end.
             return Err(Error::format(path, "is not a regular file", "Give a safetensors file."));
         }
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        WeightFile::from_bytes(path, &std::fs::read(path).map_err(|e| Error::io("read", path, e))?)
+    }
+
+    /// The same of a file's bytes; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`WeightFile::read`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<WeightFile> {
         let damaged = |problem: String| {
             Error::format(
                 path,
@@ -122,7 +129,7 @@ impl WeightFile {
                  `last.safetensors` and `best.safetensors` hold its weights too.",
             )
         };
-        if super::pth::is_checkpoint(&bytes) {
+        if super::pth::is_checkpoint(bytes) {
             return Err(Error::format(
                 path,
                 "is a PyTorch checkpoint (or another zip archive or pickle), expected safetensors",
@@ -130,9 +137,9 @@ impl WeightFile {
             ));
         }
         let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
+            SafeTensors::read_metadata(bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
         let file =
-            SafeTensors::deserialize(&bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
+            SafeTensors::deserialize(bytes).map_err(|e| damaged(format!("cannot be read as safetensors: {e}")))?;
         let mut out = WeightFile { path: path.to_path_buf(), ..Default::default() };
         let mut checksum = None;
         if let Some(m) = header.metadata().as_ref().and_then(|m| m.get(KEY)) {

@@ -12,4 +12,4 @@ pub use backbone::load_vgg16;
 pub use file::{FileTensor, WeightFile, write_atomically};
 pub use foreign::{Dtype, Foreign, ForeignTensor, Form};
 pub use import::{ImportOptions, ImportReport, Imported, OtherShape, import};
-pub use transfer::{Transfer, collect, compare, load};
+pub use transfer::{Transfer, collect, collect_async, compare, load};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{FileTensor, WeightFile};
-use crate::plan::{Executor, Plan};
+use crate::plan::{Executor, Plan, TensorId};
 use crate::{Error, Result};
 
 /// What happened to a file's tensors.
@@ -19,10 +19,19 @@ pub struct Transfer {
 
 /// All parameters and running statistics of an executor, by file name.
 pub fn collect(e: &mut dyn Executor) -> Result<BTreeMap<String, FileTensor>> {
+    pollster::block_on(collect_async(e))
+}
+
+/// [`collect`] where nothing may block.
+///
+/// # Errors
+/// Those of the device.
+pub async fn collect_async(e: &mut dyn Executor) -> Result<BTreeMap<String, FileTensor>> {
     let mut out = BTreeMap::new();
-    for p in e.plan().params.clone() {
+    let params = e.plan().params.clone();
+    let tensors: Vec<TensorId> = params.iter().map(|p| p.tensor).collect();
+    for (p, words) in params.iter().zip(e.fetch(&tensors).await?) {
         let info = e.plan().info(p.tensor).clone();
-        let words = e.read(p.tensor)?;
         for ((name, shape), data) in p.files(info.shape).into_iter().zip(p.from_engine(&info, &words)?) {
             out.insert(name, FileTensor::floats(shape, &data));
         }

@@ -1,10 +1,10 @@
 //! Plots: well-formed whatever they are given, and right where it can be read off.
 
+use autobidet::report::plot::axis::duration;
 use autobidet::report::plot::axis::number;
 use autobidet::report::plot::{
     BarChart, Chart, ClassCurve, Forest, ForestRow, HeatMap, Mark, Scale, Series, escape, precision_recall,
 };
-use autobidet::report::progress::duration;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 

@@ -23,8 +23,8 @@ use super::diagnosis::Diagnosis;
 use super::draw::LabelledBox;
 use super::events::Complexity;
 use super::log_reader::RunLog;
+use super::plot::axis::duration;
 use super::plot::axis::number;
-use super::progress::duration;
 use super::series::{Curve, number_or_null, points_or_null};
 use crate::{Error, Result};
 

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::super::draw::{LabelledBox, class_colour};
+use super::super::plot::axis::duration;
 use super::super::plot::axis::number;
 use super::super::plot::{self, Chart, Scale, Series, escape};
-use super::super::progress::duration;
 use super::super::series::Curve;
 use super::diagnosis;
 use super::picture::{Pair, pairs};
