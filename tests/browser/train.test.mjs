@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { detected, launch, noLongTasks, painted, PATIENCE, ready, sample, server, tab, watchLongTasks } from "./open.mjs";
+import { detected, launch, painted, PATIENCE, ready, sample, server, tab, watchMainThread } from "./open.mjs";
 
 let browser;
 let site;
@@ -44,12 +44,15 @@ const stepsDone = (page, least) =>
 
 inTab("a detector learns on drawn scenes, is saved and used, and the page stays responsive", async (page) => {
   await ready(page, site.url, "#train");
-  await watchLongTasks(page);
+  const neverBlocked = await watchMainThread(page);
   await start(page, { steps: 6 });
   await status(page, "^Finished after 6 steps, loss [\\d.]+");
-  await noLongTasks(page, "while training");
+  await neverBlocked("while training");
   assert.match(await page.getAttribute("#chart", "aria-label"), /^Loss after 6 of 6 steps: [\d.]+; at first [\d.]+/);
-  assert.ok((await painted(page, "#chart")) > 500, "no curve is drawn");
+  const curve = await page.$eval("#chart .total", (line) => ({ points: line.points.length, stroke: getComputedStyle(line).stroke, ...line.getBoundingClientRect().toJSON() }));
+  assert.equal(curve.points, 6);
+  assert.match(curve.stroke, /^rgb/);
+  assert.ok(curve.width > 300, "the curve does not fill the chart");
   assert.match(await page.textContent("#preview-text"), /^Found: .*Dashed: what is there, \w+/);
   assert.ok((await painted(page, "#preview-picture")) > 1000, "no scene is shown");
   for (const precision of ["float", "exact"]) {

@@ -1,43 +1,50 @@
-// The curve of the losses while a detector learns.
-import { el, short } from "./dom.js";
+// The curve of the losses while a detector learns. SVG, for the reason that view.js tells.
+import { el, short, svg } from "./dom.js";
 
-/** Name in the engine's events, words for people, custom property of the colour. */
+/** Name in the engine's events and in app.css, and words for people. */
 const LINES = [
-  ["total", "together", "--line-total"],
-  ["conf", "classes", "--line-conf"],
-  ["loc", "places", "--line-loc"],
-  ["ib", "bottleneck", "--line-ib"],
-  ["sop", "prior", "--line-sop"],
+  ["total", "together"],
+  ["conf", "classes"],
+  ["loc", "places"],
+  ["ib", "bottleneck"],
+  ["sop", "prior"],
 ];
 
 /** How much of the mean each new value is. */
 const SMOOTH = 0.12;
 
-/** Losses on a canvas, with a legend that has the newest values. */
+/** The least time between two drawings, in milliseconds: steps may be faster than anybody sees. */
+const PAUSE = 150;
+
+/** Losses as lines, with a legend that has the newest values. */
 export class LossChart {
-  #canvas;
+  #root;
+  #axes = svg("g");
+  #lines = new Map();
   #legend = new Map();
   #raw = [];
   #means = new Map();
   #steps = 1;
-  #asked = false;
+  #timer;
 
   /**
-   * @param {HTMLCanvasElement} canvas
+   * @param {SVGSVGElement} root
    * @param {HTMLElement} legend a list
    */
-  constructor(canvas, legend) {
-    this.#canvas = canvas;
-    for (const [name, words, property] of LINES) {
+  constructor(root, legend) {
+    this.#root = root;
+    for (const [name, words] of LINES) {
       const value = el("span", { class: "figure" });
       const key = el("span", { class: "key", "aria-hidden": "true" });
-      key.style.background = `var(${property})`;
+      key.style.background = `var(--line-${name})`;
       const item = el("li", { hidden: true }, key, `${words} `, value);
       legend.append(item);
       this.#legend.set(name, { item, value });
     }
-    new ResizeObserver(() => this.#ask()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#ask());
+    // The whole on top of its parts.
+    for (const name of ["raw", "sop", "ib", "loc", "conf", "total"]) this.#lines.set(name, svg("polyline", { class: name }));
+    root.append(this.#axes, ...this.#lines.values());
+    new ResizeObserver(() => this.#draw()).observe(root);
     this.clear(1);
   }
 
@@ -46,9 +53,8 @@ export class LossChart {
     this.#steps = steps;
     this.#raw = [];
     this.#means = new Map(LINES.map(([name]) => [name, []]));
-    for (const { item } of this.#legend.values()) item.hidden = true;
-    this.#canvas.setAttribute("aria-label", "Loss: nothing yet");
-    this.#ask();
+    this.#root.setAttribute("aria-label", "Loss: nothing yet");
+    this.#draw();
   }
 
   /** @param {import("../autobidet.js").TrainEvent} event */
@@ -62,60 +68,31 @@ export class LossChart {
       if (typeof value !== "number") continue;
       values.push([step, last === undefined ? value : last + SMOOTH * (value - last)]);
     }
-    this.#ask();
-  }
-
-  /** One drawing a frame of the screen at most. */
-  #ask() {
-    if (this.#asked) return;
-    this.#asked = true;
-    requestAnimationFrame(() => {
-      this.#asked = false;
-      this.#draw();
-    });
+    this.#timer ??= setTimeout(() => this.#draw(), PAUSE);
   }
 
   #draw() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#tell();
-    const unit = devicePixelRatio || 1;
-    const width = this.#canvas.clientWidth;
-    const height = this.#canvas.clientHeight;
-    if (!width) return;
-    this.#canvas.width = Math.round(width * unit);
-    this.#canvas.height = Math.round(height * unit);
-    const context = this.#canvas.getContext("2d");
-    context.scale(unit, unit);
-    const style = getComputedStyle(this.#canvas);
-    const top = this.#top();
-    const area = { left: 40, right: width - 8, top: 8, bottom: height - 22 };
+    const { clientWidth: width, clientHeight: height } = this.#root;
+    if (!width || !height) return;
+    this.#root.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const top = niceAbove(this.#means.get("total").reduce((most, [, value]) => Math.max(most, value), 0) || 1);
+    const area = { left: 42, right: width - 8, top: 8, bottom: height - 24 };
     const x = (step) => area.left + ((area.right - area.left) * step) / this.#steps;
     const y = (loss) => area.bottom - (area.bottom - area.top) * Math.min(1.02, loss / top);
-    drawAxes(context, style, area, { x, y, top, steps: this.#steps });
-
-    const line = (points, colour, thick) => {
-      context.strokeStyle = colour;
-      context.lineWidth = thick;
-      context.lineJoin = "round";
-      context.beginPath();
-      for (const [step, value] of thinned(points, width)) context.lineTo(x(step), y(value));
-      context.stroke();
-    };
-    context.globalAlpha = 0.3;
-    line(this.#raw, style.getPropertyValue("--line-total"), 1);
-    context.globalAlpha = 1;
-    for (const [name, , property] of [...LINES].reverse()) {
-      if (this.#used(name)) line(this.#means.get(name), style.getPropertyValue(property), name === "total" ? 2.5 : 1.5);
+    this.#axes.replaceChildren(...axes(area, { x, y, top, steps: this.#steps }));
+    for (const [name, line] of this.#lines) {
+      const points = name === "raw" ? this.#raw : this.#used(name) ? this.#means.get(name) : [];
+      const text = thinned(points, width).map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`);
+      line.setAttribute("points", text.join(" "));
     }
   }
 
-  /** A part that is always 0 belongs to a method that is not used. */
+  /** A part that is always 0 belongs to a method that is not used, or does not count yet. */
   #used(name) {
     return this.#means.get(name).some(([, value]) => value !== 0);
-  }
-
-  #top() {
-    const most = Math.max(0, ...thinned(this.#means.get("total"), 500).map(([, value]) => value));
-    return niceAbove(most || 1);
   }
 
   #tell() {
@@ -127,7 +104,7 @@ export class LossChart {
     const first = this.#means.get("total")[0];
     const last = this.#means.get("total").at(-1);
     if (!last) return;
-    this.#canvas.setAttribute("aria-label", `Loss after ${last[0]} of ${this.#steps} steps: ${short(last[1])}; at first ${short(first[1])}`);
+    this.#root.setAttribute("aria-label", `Loss after ${last[0]} of ${this.#steps} steps: ${short(last[1])}; at first ${short(first[1])}`);
   }
 }
 
@@ -143,25 +120,22 @@ function niceAbove(value) {
   return [1, 1.2, 1.6, 2, 3, 4, 6, 8, 10].map((factor) => factor * power).find((nice) => nice >= value) ?? value;
 }
 
-function drawAxes(context, style, area, { x, y, top, steps }) {
-  context.font = "12px system-ui, sans-serif";
-  context.fillStyle = style.getPropertyValue("--soft");
-  context.strokeStyle = style.getPropertyValue("--rule");
-  context.lineWidth = 1;
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  for (let tick = 0; tick <= 4; tick++) {
+function axes(area, { x, y, top, steps }) {
+  const label = (text, at, anchor) => {
+    const node = svg("text", { ...at, "text-anchor": anchor });
+    node.textContent = text;
+    return node;
+  };
+  const losses = [0, 1, 2, 3, 4].flatMap((tick) => {
     const value = (top * tick) / 4;
     const at = Math.round(y(value)) + 0.5;
-    context.beginPath();
-    context.moveTo(area.left, at);
-    context.lineTo(area.right, at);
-    context.stroke();
-    context.fillText(short(value), area.left - 6, at);
-  }
-  context.textBaseline = "top";
-  for (const part of [0, 0.5, 1]) {
-    context.textAlign = part === 0 ? "left" : part === 1 ? "right" : "center";
-    context.fillText(`${part === 0 ? "step " : ""}${Math.round(steps * part)}`, x(steps * part), area.bottom + 6);
-  }
+    return [svg("path", { d: `M${area.left} ${at}H${area.right}` }), label(short(value), { x: area.left - 6, y: at + 4 }, "end")];
+  });
+  const [first, middle, last] = [0, 0.5, 1].map((part) => Math.round(steps * part));
+  return [
+    ...losses,
+    label(`step ${first}`, { x: x(first), y: area.bottom + 18 }, "start"),
+    label(String(middle), { x: x(middle), y: area.bottom + 18 }, "middle"),
+    label(String(last), { x: x(last), y: area.bottom + 18 }, "end"),
+  ];
 }

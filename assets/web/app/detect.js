@@ -4,7 +4,7 @@ import { Camera, explainCamera, Rate } from "./camera.js";
 import { byId, copyFrom, count, download, el, milliseconds, size } from "./dom.js";
 import { connectSamples, connectSources } from "./sources.js";
 import { Loading, showNotice, showProblem } from "./state.js";
-import { drawBoxes, FoundTable, Overlay } from "./view.js";
+import { boxElements, drawnPicture, FoundTable, Overlay } from "./view.js";
 
 /** Asked of the engine, so that the slider only has to filter. */
 const LEAST = 0.05;
@@ -245,9 +245,7 @@ export class DetectView {
   #draw(marked) {
     const result = this.#result;
     const boxes = this.#shown();
-    this.#overlay.show((context, unit, width) => {
-      if (result) drawBoxes(context, boxes, { scale: width / result.width, unit, marked });
-    });
+    this.#overlay.show((width, height) => (result ? boxElements(boxes, { scale: width / result.width, width, height, marked }) : []));
   }
 
   #facts() {
@@ -365,15 +363,13 @@ export class DetectView {
 
   async #save() {
     const source = this.#camera.running ? this.#video : this.#picture;
-    const { width, height } = this.#result;
-    const scale = Math.min(1, SAVED / Math.max(width, height));
-    const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
-    const context = canvas.getContext("2d");
-    context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    const scale = Math.min(1, SAVED / Math.max(this.#result.width, this.#result.height));
+    const width = Math.round(this.#result.width * scale);
+    const height = Math.round(this.#result.height * scale);
     // Lines and letters as large beside the picture as they are on the screen.
-    const unit = Math.max(0.6, canvas.width / Math.max(1, byId("frame").clientWidth));
-    drawBoxes(context, this.#shown(), { scale, unit });
+    const unit = Math.max(0.6, width / Math.max(1, byId("frame").clientWidth));
+    const drawn = await drawnPicture(source, { width, height }, boxElements(this.#shown(), { scale, unit, width, height }));
     const name = this.#camera.running ? "webcam" : this.#image.name.replace(/\.[^.]*$/, "");
-    download(await canvas.convertToBlob({ type: "image/png" }), `${name}-found.png`);
+    download(drawn, `${name}-found.png`);
   }
 }

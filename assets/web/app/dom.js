@@ -21,6 +21,17 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/**
+ * An element of SVG with its attributes.
+ * @param {string} tag
+ * @param {Record<string, string | number>} [attributes]
+ */
+export function svg(tag, attributes = {}) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
 /** @param {number} bytes */
 export function size(bytes) {
   if (bytes < 1e6) return `${Math.round(bytes / 1e3)} kB`;

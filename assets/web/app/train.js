@@ -4,14 +4,18 @@ import { Annotator } from "./annotate.js";
 import { LossChart } from "./chart.js";
 import { byId, count, download, duration, el, short } from "./dom.js";
 import { showNotice } from "./state.js";
-import { drawBoxes, Overlay } from "./view.js";
+import { boxElements, Overlay } from "./view.js";
 
 /** The least time between two looks at what it finds, and the share of the time that they may take. */
 const LOOK = 2000;
 const SHARE = 1 / 6;
 
-/** Boxes with less are noise: the same bound as a deploy file's. */
+/** Own images are learned from with at most so many pixels on the long side. */
+const ENOUGH = 640;
+
+/** Boxes with less are noise: the same bound as a deploy file's; and no more than that are drawn. */
 const WORTH = 0.3;
+const MOST = 20;
 
 const STAGES = { engine: "Loading the engine…", device: "Opening the device…", network: "Preparing the network…" };
 
@@ -112,10 +116,10 @@ class TrainView {
   async #give(trainer, signal) {
     // Images without boxes teach what is not there.
     const { images } = this.#annotator;
-    for (const [index, { blob, boxes }] of images.entries()) {
+    for (const [index, image] of images.entries()) {
       signal.throwIfAborted();
       this.#facts([["State", `Image ${index + 1} of ${images.length}…`]]);
-      await trainer.addImage(blob, boxes);
+      await addReduced(trainer, image);
     }
   }
 
@@ -209,20 +213,20 @@ class TrainView {
 
   async #look(trainer) {
     const { image, width, height, truth, boxes: all } = await trainer.preview();
-    const boxes = all.filter(({ score }) => score >= WORTH);
+    // A network that has hardly begun finds hundreds of things everywhere.
+    const boxes = all.filter(({ score }) => score >= WORTH).slice(0, MOST);
     byId("preview-card").hidden = false;
     byId("preview-frame").style.setProperty("--w", width);
     byId("preview-frame").style.setProperty("--h", height);
     const canvas = byId("preview-picture");
     canvas.width = width;
     canvas.height = height;
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    this.#overlay.show((context, unit, shown) => {
-      const scale = shown / width;
-      drawBoxes(context, truth, { scale, unit, dashed: true });
-      drawBoxes(context, boxes, { scale, unit });
+    canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
+    this.#overlay.show((shown, high) => {
+      const how = { scale: shown / width, width: shown, height: high };
+      return [...boxElements(truth, { ...how, dashed: true }), ...boxElements(boxes, how)];
     });
-    const found = boxes.map(({ label, score }) => `${label} ${score.toFixed(2)}`).join(", ") || `nothing with a score of ${WORTH} yet`;
+    const found = boxes.slice(0, 8).map(({ label, score }) => `${label} ${score.toFixed(2)}`).join(", ") || `nothing with a score of ${WORTH} yet`;
     byId("preview-text").textContent = `Found: ${found}. Dashed: what is there, ${truth.map(({ label }) => label).join(", ") || "nothing"}.`;
   }
 
@@ -252,6 +256,19 @@ class TrainView {
     location.hash = "#detect";
     return this.#model.load(bytes);
   }
+}
+
+/** The network sees less still, and the engine keeps all images in memory. */
+async function addReduced(trainer, { blob, width, height, boxes }) {
+  const scale = Math.min(1, ENOUGH / Math.max(width, height));
+  const resizeWidth = Math.max(1, Math.round(width * scale));
+  const resizeHeight = Math.max(1, Math.round(height * scale));
+  const options = { colorSpaceConversion: "none", imageOrientation: "from-image", resizeWidth, resizeHeight, resizeQuality: "high" };
+  const bitmap = await createImageBitmap(blob, options);
+  const [x, y] = [resizeWidth / width, resizeHeight / height];
+  const inside = boxes.map(({ class: which, box: [x0, y0, x1, y1] }) => ({ class: which, box: [x0 * x, y0 * y, x1 * x, y1 * y] }));
+  await trainer.addImage(bitmap, inside);
+  bitmap.close();
 }
 
 /** What is not a number crosses as null. */
