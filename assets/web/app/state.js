@@ -8,6 +8,9 @@ const STAGES = [
   ["network", "Network"],
 ];
 
+/** The last stage is the longest where shaders are compiled for a processor. */
+const COMPILING = "compiling shaders";
+
 /** The strip that shows how far loading is. */
 export class Loading {
   #root;
@@ -39,6 +42,7 @@ export class Loading {
       return;
     }
     this.#set(stage, "busy");
+    if (stage === "network") this.#rows.get(stage).note.textContent = COMPILING;
     // The download runs beside the first two, so each tells only of what must be over before it.
     if (stage === "device") this.#set("engine", "done");
     if (stage === "network") for (const before of ["engine", "device", "download"]) this.#set(before, "done");
@@ -53,7 +57,7 @@ export class Loading {
 
   #reset() {
     for (const stage of this.#rows.keys()) this.#set(stage, "waiting");
-    this.#rows.get("download").note.textContent = "";
+    for (const { note } of this.#rows.values()) note.textContent = "";
     this.#bar.removeAttribute("value");
   }
 
