@@ -42,7 +42,10 @@ export class Loading {
       return;
     }
     this.#set(stage, "busy");
-    if (stage === "network") this.#rows.get(stage).note.textContent = COMPILING;
+    if (stage === "network") {
+      this.#rows.get(stage).note.textContent = COMPILING;
+      this.#bar.classList.add("busy");
+    }
     // The download runs beside the first two, so each tells only of what must be over before it.
     if (stage === "device") this.#set("engine", "done");
     if (stage === "network") for (const before of ["engine", "device", "download"]) this.#set(before, "done");
@@ -58,7 +61,8 @@ export class Loading {
   #reset() {
     for (const stage of this.#rows.keys()) this.#set(stage, "waiting");
     for (const { note } of this.#rows.values()) note.textContent = "";
-    this.#bar.removeAttribute("value");
+    this.#bar.classList.remove("busy");
+    this.#bar.value = 0;
   }
 
   hide() {
