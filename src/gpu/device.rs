@@ -143,6 +143,8 @@ impl Gpu {
                 .min_storage_buffer_offset_alignment
                 .max(limits.min_uniform_buffer_offset_alignment)
                 .into(),
+            // A browser's software adapter takes seconds for a kernel, and a page does not wait for its first image.
+            quick_to_compile: cfg!(target_family = "wasm") && matches!(info.device_type, wgpu::DeviceType::Cpu),
         };
         Ok(Arc::new(Gpu {
             device,

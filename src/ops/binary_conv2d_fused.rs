@@ -106,11 +106,8 @@ impl Op for BinaryConv2dFused {
             },
             ..conv
         };
-        let constants = [
-            ("MODE", dims.mode as f64),
-            ("WORDS4", input.c.div_ceil(32).is_multiple_of(4) as u32 as f64),
-            ("FIXED", dims.fixed as f64),
-        ];
+        let words4 = !b.quick_to_compile() && input.c.div_ceil(32).is_multiple_of(4);
+        let constants = [("MODE", dims.mode as f64), ("WORDS4", words4 as u32 as f64), ("FIXED", dims.fixed as f64)];
         for (s, _, n) in b.slices() {
             let at = |b: &Builder, t: TensorId| b.at(t, if b.info(t).sliced { s } else { 0 });
             let views = [x, w, affine, residual_or, y_or, words_or].map(|t| at(b, t));

@@ -79,6 +79,11 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Whether kernels are wanted that compile quickly, see [`PlanLimits`].
+    pub(crate) fn quick_to_compile(&self) -> bool {
+        self.limits.quick_to_compile
+    }
+
     fn new(name: &str, mode: Mode, limits: PlanLimits, batch: u32, per_slice: u32) -> Self {
         let slices = (0..batch.div_ceil(per_slice)).map(|i| i * per_slice..((i + 1) * per_slice).min(batch)).collect();
         Builder {

@@ -39,12 +39,20 @@ pub struct PlanLimits {
     pub max_groups: u32,
     /// Alignment of a binding's offset in bytes.
     pub alignment: u64,
+    /// Whether inference takes the kernels that a slow driver compiles quickly, and few of them, rather than those that run
+    /// fastest. They compute the same.
+    pub quick_to_compile: bool,
 }
 
 impl PlanLimits {
     /// The WebGPU floor, which every adapter offers.
-    pub const FLOOR: PlanLimits =
-        PlanLimits { max_binding: 128 << 20, max_buffer: 256 << 20, max_groups: 65_535, alignment: 256 };
+    pub const FLOOR: PlanLimits = PlanLimits {
+        max_binding: 128 << 20,
+        max_buffer: 256 << 20,
+        max_groups: 65_535,
+        alignment: 256,
+        quick_to_compile: false,
+    };
     /// What the CPU twins can do: no limit but memory.
     pub const HOST: PlanLimits = PlanLimits {
         // Kernels count elements with 32 bits.

@@ -7,6 +7,7 @@ mod detector;
 mod json;
 mod trainer;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ fn tell(to: &Function, line: &serde_json::Value) {
 #[wasm_bindgen]
 pub struct Engine {
     gpu: Arc<Gpu>,
+    /// Devices with raised limits, of networks that need them.
+    raised: RefCell<Vec<Arc<Gpu>>>,
 }
 
 #[wasm_bindgen]
@@ -55,7 +58,8 @@ impl Engine {
     /// Opens the browser's adapter with WebGPU's default limits.
     pub async fn open() -> Answer<Engine> {
         std::panic::set_hook(Box::new(|info| console_error(&info.to_string())));
-        Ok(Engine { gpu: open(LimitsChoice::Floor).await.map_err(thrown)? })
+        let gpu = open(LimitsChoice::Floor).await.map_err(thrown)?;
+        Ok(Engine { gpu, raised: RefCell::default() })
     }
 
     /// The adapter, as JSON.
@@ -63,9 +67,12 @@ impl Engine {
         json::adapter(&self.gpu).to_string()
     }
 
-    /// Why the device was lost, if it was.
+    /// Why a device was lost, if one was.
     pub fn lost(&self) -> Option<String> {
-        self.gpu.lost().map(str::to_string)
+        self.gpu
+            .lost()
+            .map(str::to_string)
+            .or_else(|| self.raised.borrow().iter().find_map(|g| g.lost().map(str::to_string)))
     }
 
     /// Puts a deploy file's network on the device.
@@ -75,6 +82,7 @@ impl Engine {
             match WebDetector::new(&self.gpu, file.clone(), bytes.len(), false).await {
                 Err(Error::Limit { .. }) => {
                     let gpu = open(LimitsChoice::Adapter).await?;
+                    self.raised.borrow_mut().push(gpu.clone());
                     WebDetector::new(&gpu, file, bytes.len(), true).await
                 }
                 other => other,

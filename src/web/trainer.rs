@@ -260,7 +260,8 @@ impl WebTrainer {
             None => Predictor::new(detector, &device, 1)?,
         };
         predictor.load(&weights)?;
-        let options = DecodeOptions { score_threshold: 0.05, clip: true, ..predictor.options() };
+        let options =
+            DecodeOptions { score_threshold: 0.05, max_detections: Some(100), clip: true, ..predictor.options() };
         let found = predictor.image_async(&image, &options).await?;
         run.predictor = Some(predictor);
         let truth: Vec<_> = truth
