@@ -30,7 +30,7 @@
 //! [`models::Detector`] puts a network on a builder, [`train::training_plan`] adds losses, backward pass and optimizer.
 //! The [`plan::Plan`] goes to an [`plan::Executor`] ([`gpu::GpuExecutor`] or [`cpu::CpuExecutor`], see
 //! [`device::Device`]), and [`train::train`] replays it for every batch of a [`data::Loader`], telling
-//! [`report::events::Event`]s. `examples/` has five small programs that do parts of this; `docs/architecture.md` says why
+//! [`report::events::Event`]s. `examples/` has small programs that do parts of this; `docs/architecture.md` says why
 //! it is built so.
 //!
 //! A kernel has one name everywhere. To read one from end to end: `shaders/binary_conv2d.wgsl`,
