@@ -76,7 +76,10 @@ impl Gpu {
             return Err(Error::Device {
                 device: choice.to_string(),
                 problem: if names.is_empty() {
-                    "no Vulkan, Metal or DX12 adapter was found".to_string()
+                    match cfg!(target_family = "wasm") {
+                        true => "the browser gives no adapter".to_string(),
+                        false => "no Vulkan, Metal or DX12 adapter was found".to_string(),
+                    }
                 } else {
                     format!("no such adapter; there are: {}", names.join(", "))
                 },

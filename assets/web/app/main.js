@@ -24,7 +24,11 @@ function follow() {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (!begun.has(name)) begun.set(name, VIEWS[name]());
+  if (begun.has(name)) return;
+  // Until its script has come, a view's buttons do nothing: a click would be lost.
+  const view = byId(`view-${name}`);
+  view.inert = true;
+  begun.set(name, VIEWS[name]().finally(() => (view.inert = false)));
 }
 
 window.addEventListener("hashchange", follow);
