@@ -71,6 +71,11 @@ impl Device {
         }
     }
 
+    /// Whether it is the CPU twins.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self, Device::Cpu)
+    }
+
     /// Whether it is a real GPU.
     pub fn is_hardware(&self) -> bool {
         matches!(self, Device::Gpu(g) if g.is_hardware())

@@ -84,6 +84,8 @@ export interface DetectorInfo {
   memory: number;
   /** The network needed more than WebGPU's default limits. */
   raised_limits: boolean;
+  /** What computes it. */
+  device: "webgpu" | "cpu";
   layers: LayerInfo[];
   binary_layers: number;
   /** How many of the binary layers run on packed bits. */
@@ -109,6 +111,11 @@ export type Progress =
     };
 
 export interface LoadOptions {
+  /**
+   * What computes: `webgpu`; `cpu`, in the worker, which needs no WebGPU; `auto` (the default): WebGPU, but the CPU where the
+   * browser's adapter is a program on the CPU itself, which is slower.
+   */
+  device?: "auto" | "webgpu" | "cpu";
   onProgress?: (progress: Progress) => void;
   /** Ends the worker while it starts. */
   signal?: AbortSignal;

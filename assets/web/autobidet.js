@@ -6,16 +6,16 @@ import { missing, supported } from "./module/support.js";
 export { supported };
 
 /** A new channel with a running engine, and its adapter. */
-async function started(onProgress, signal, alongside) {
+async function started(onProgress, signal, alongside, device = "webgpu") {
   signal?.throwIfAborted();
-  const without = missing();
+  const without = missing(device);
   if (without) throw named("NotSupportedError", `${without.reason} ${without.remedy}`);
   const channel = new Channel();
   const abort = () => channel.close();
   signal?.addEventListener("abort", abort);
   try {
     // The model is on its way while the engine is.
-    const [adapter, beside] = await Promise.all([channel.open(onProgress), alongside?.()]);
+    const [adapter, beside] = await Promise.all([channel.open(onProgress, device), alongside?.()]);
     return { channel, adapter, beside };
   } catch (error) {
     channel.close();
@@ -42,13 +42,15 @@ export class Detector {
   /**
    * Fetches or reads a deploy file and makes it ready to detect.
    * @param {string | URL | Blob | ArrayBuffer | Uint8Array} model
-   * @param {{onProgress?: (progress: object) => void, signal?: AbortSignal}} [options]
+   * @param {{onProgress?: (progress: object) => void, signal?: AbortSignal, device?: "auto" | "webgpu" | "cpu"}} [options]
    */
-  static async load(model, { onProgress = () => {}, signal } = {}) {
-    const { channel, adapter, beside: bytes } = await started(onProgress, signal, () => readModel(model, onProgress, signal));
+  static async load(model, { onProgress = () => {}, signal, device = "auto" } = {}) {
+    if (!["auto", "webgpu", "cpu"].includes(device)) throw named("RangeError", `No device ${device}: it is auto, webgpu or cpu.`);
+    const read = () => readModel(model, onProgress, signal);
+    const { channel, adapter, beside: bytes } = await started(onProgress, signal, read, device);
     onProgress({ stage: "network" });
     try {
-      const info = await channel.call("load", { bytes }, { transfer: [bytes.buffer] });
+      const info = await channel.call("load", { bytes, device }, { transfer: [bytes.buffer] });
       onProgress({ stage: "ready" });
       return new Detector(channel, { ...info, adapter });
     } catch (error) {

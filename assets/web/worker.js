@@ -3,12 +3,15 @@
 // In:  { id, method, args }
 // Out: { id, event }*, then { id, result } or { id, error: { name, message } };
 //      { lost: reason } when the device is gone, { fatal: { name, message } } after a panic of the engine.
-import init, { Engine } from "./engine.js";
+import init, { Engine, load_on_cpu } from "./engine.js";
 import { pixels } from "./module/pixels.js";
 
 let engine;
 let detector;
 let trainer;
+// The deploy file in use, and its network on WebGPU for traces where the CPU detects.
+let file;
+let traced;
 let ended = false;
 
 // A panic is printed before wasm traps; its text is what a report of a bug needs.
@@ -38,16 +41,20 @@ function describedAdapter() {
 }
 
 const methods = {
-  async open({ module }, emit) {
+  async open({ module, device }, emit) {
     await init({ module_or_path: module });
     emit({ stage: "device" });
+    if (device === "cpu") return { name: "CPU", description: "", vendor: "", architecture: "", software: true, limits: {} };
     engine = await Engine.open();
     setInterval(watch, 500);
     return describedAdapter();
   },
 
-  async load({ bytes }) {
-    detector = await engine.load(bytes);
+  async load({ bytes, device }) {
+    // A software adapter is the CPU as well, and slower than the twins.
+    const cpu = device === "cpu" || (device === "auto" && JSON.parse(engine.adapter()).software);
+    detector = await (cpu ? load_on_cpu(bytes) : engine.load(bytes));
+    file = bytes;
     return JSON.parse(detector.info());
   },
 
@@ -66,7 +73,9 @@ const methods = {
 
   async trace({ source }, emit) {
     const { rgba, width, height } = await pixels(source);
-    return JSON.parse(await detector.trace(rgba, width, height, (line) => emit(JSON.parse(line))));
+    if (!engine) throw new Error("A trace compares WebGPU with the CPU: load the detector with device auto or webgpu.");
+    traced ??= JSON.parse(detector.info()).device === "cpu" ? await engine.load(file) : detector;
+    return JSON.parse(await traced.trace(rgba, width, height, (line) => emit(JSON.parse(line))));
   },
 
   async selftest(_, emit) {

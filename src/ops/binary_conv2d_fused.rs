@@ -2,7 +2,7 @@
 //! dispatch.
 
 use super::binary_conv2d::{BinaryConv2d, InputDomain};
-use super::{BINARY_COUNTS, CONV_DIMS, CONV_PIXELS, FIXED_SCALE};
+use super::{BINARY_COUNTS, CONV_DIMS, CONV_PIXELS, FIXED_SCALE, QUICK_MACS};
 use crate::cpu::binary_conv2d_fused::binary_conv2d_fused;
 use crate::cpu::conv2d::ConvDims;
 use crate::plan::{Builder, Cost, Format, Groups, Io, Kernel, Op, Role, Saved, Shape, TensorId, round4};
@@ -106,7 +106,8 @@ impl Op for BinaryConv2dFused {
             },
             ..conv
         };
-        let words4 = !b.quick_to_compile() && input.c.div_ceil(32).is_multiple_of(4);
+        let quick = b.quick_to_compile() && dims.macs() < QUICK_MACS;
+        let words4 = !quick && input.c.div_ceil(32).is_multiple_of(4);
         let constants = [("MODE", dims.mode as f64), ("WORDS4", words4 as u32 as f64), ("FIXED", dims.fixed as f64)];
         for (s, _, n) in b.slices() {
             let at = |b: &Builder, t: TensorId| b.at(t, if b.info(t).sliced { s } else { 0 });

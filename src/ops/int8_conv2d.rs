@@ -2,7 +2,7 @@
 
 use super::check::{expect_batch, expect_tensor};
 use super::conv2d::{Conv2d, wg_columns};
-use super::{CONV_DIMS, CONV_PIXELS, FIXED_SCALE, LANES};
+use super::{CONV_DIMS, CONV_PIXELS, FIXED_SCALE, LANES, QUICK_MACS};
 use crate::cpu::conv2d::ConvDims;
 use crate::cpu::int8_conv2d::int8_conv2d;
 use crate::plan::{Builder, Cost, Format, Io, Kernel, Op, Role, Saved, Shape, TensorId, round4};
@@ -88,7 +88,7 @@ impl Op for Int8Conv2d {
     fn forward(&self, b: &mut Builder, label: &str, inputs: &[TensorId]) -> Result<(Vec<TensorId>, Saved)> {
         let dims = self.check(b, label, inputs)?;
         let y = b.tensor(&format!("{label}.y"), dims.output(), Format::Fixed, Role::Transient, true);
-        let quick = b.quick_to_compile();
+        let quick = b.quick_to_compile() && dims.macs() < QUICK_MACS;
         let cols = if quick { 4 } else { wg_columns(round4(dims.o).div_ceil(8)) };
         let words4 = !quick && dims.c.div_ceil(4).is_multiple_of(4);
         let constants = [("WG_COLS", cols as f64), ("WORDS4", words4 as u32 as f64)];

@@ -91,6 +91,9 @@ pub const LOCATION_NOISE: Common =
 /// `shaders/common/rng.wgsl`
 pub const RNG: Common = Common { name: "rng", source: include_str!("../../shaders/common/rng.wgsl") };
 
+/// Where kernels that compile quickly are wanted ([`crate::plan::PlanLimits`]), larger convolutions take the fast ones all the same.
+const QUICK_MACS: u64 = 1 << 27;
+
 /// Every kernel of the product.
 #[rustfmt::skip]
 pub static KERNELS: &[&[&Kernel]] = &[

@@ -13,7 +13,7 @@ use crate::data::image_file::flatten;
 use crate::deploy::{self, DeployFile, Precision, Program};
 use crate::detect::decode::DecodeOptions;
 use crate::device::Device;
-use crate::gpu::{Gpu, GpuExecutor};
+use crate::gpu::GpuExecutor;
 use crate::plan::{Executor, PlanLimits};
 use crate::predict::{Model, Predictor};
 use crate::testing::trace::{Tolerance, TracedStep, trace_async};
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// A detector, ready to detect.
 #[wasm_bindgen]
 pub struct WebDetector {
-    gpu: Arc<Gpu>,
+    device: Device,
     file: DeployFile,
     bytes: usize,
     /// Whether the network needed more than WebGPU's default limits.
@@ -48,13 +48,12 @@ fn ms(begin: Instant) -> f64 {
 }
 
 impl WebDetector {
-    pub(super) async fn new(gpu: &Arc<Gpu>, file: DeployFile, bytes: usize, raised: bool) -> Result<WebDetector> {
-        let device = Device::Gpu(gpu.clone());
+    pub(super) async fn new(device: Device, file: DeployFile, bytes: usize, raised: bool) -> Result<WebDetector> {
         let mut predictor = Predictor::of(Model::Deployed(Box::new(file.clone())), &device, 1)?;
         // A first image has the browser compile every shader, so that the first real one does not wait for it.
         predictor.start(&vec![0.0; file.detector.preprocess.floats()], 1)?;
         predictor.outputs_async(1).await?;
-        Ok(WebDetector { gpu: gpu.clone(), file, bytes, raised, predictor })
+        Ok(WebDetector { device, file, bytes, raised, predictor })
     }
 
     async fn detected(&mut self, image: &RgbImage, score: f32, max: usize) -> Result<serde_json::Value> {
@@ -78,10 +77,14 @@ impl WebDetector {
 
     async fn traced(&mut self, image: &RgbImage, report: &Function) -> Result<serde_json::Value> {
         let detector = &self.file.detector;
+        let Device::Gpu(gpu) = &self.device else {
+            let remedy = "Choose WebGPU to have its shaders compared with them.";
+            return Err(Error::config("the device", "is the CPU twins themselves", remedy));
+        };
         let program = Program::of(detector)?;
-        let (plan, ends) = deploy::plan(detector, &program, &self.file.numbers, self.gpu.limits(), 1, &[])?;
+        let (plan, ends) = deploy::plan(detector, &program, &self.file.numbers, gpu.limits(), 1, &[])?;
         let steps = plan.steps_of(&["forward"])?;
-        let mut executor = GpuExecutor::new(self.gpu.clone(), Arc::new(plan))?;
+        let mut executor = GpuExecutor::new(gpu.clone(), Arc::new(plan))?;
         let input = detector.preprocess.eval(image);
         match self.file.numbers.precision {
             Precision::Exact => executor.write(ends.images, &detector.preprocess.bytes(&input))?,
@@ -103,7 +106,7 @@ impl WebDetector {
             true
         };
         let trace = trace_async(&mut executor, &steps, Tolerance::default(), &mut heard).await?;
-        let adapter = json::adapter(&self.gpu);
+        let adapter = json::adapter(gpu);
         let agree = trace.steps.iter().filter(|s| s.agrees).count();
         let steps: String = trace.steps.iter().map(|s| format!("{s}\n")).collect();
         let text = format!(
@@ -145,6 +148,7 @@ impl WebDetector {
                 "bytes": self.bytes,
                 "memory": plan.memory.bytes(),
                 "raised_limits": self.raised,
+                "device": if self.device.is_cpu() { "cpu" } else { "webgpu" },
                 "layers": layers,
                 "binary_layers": binary,
                 "packed_layers": packed,

@@ -79,11 +79,11 @@ impl Engine {
     pub async fn load(&self, bytes: &[u8]) -> Answer<WebDetector> {
         let loaded = async {
             let file = DeployFile::open(WeightFile::from_bytes(Path::new(FILE), bytes)?)?;
-            match WebDetector::new(&self.gpu, file.clone(), bytes.len(), false).await {
+            match WebDetector::new(Device::Gpu(self.gpu.clone()), file.clone(), bytes.len(), false).await {
                 Err(Error::Limit { .. }) => {
                     let gpu = open(LimitsChoice::Adapter).await?;
                     self.raised.borrow_mut().push(gpu.clone());
-                    WebDetector::new(&gpu, file, bytes.len(), true).await
+                    WebDetector::new(Device::Gpu(gpu), file, bytes.len(), true).await
                 }
                 other => other,
             }
@@ -107,6 +107,18 @@ impl Engine {
         let summary = test.run_async(&mut lines).await.map_err(thrown)?;
         Ok(json::text(&summary))
     }
+}
+
+/// Puts a deploy file's network on the CPU twins, in the worker's own thread: what is left where there is no WebGPU, and faster
+/// than an adapter that is a program itself.
+#[wasm_bindgen]
+pub async fn load_on_cpu(bytes: &[u8]) -> Answer<WebDetector> {
+    std::panic::set_hook(Box::new(|info| console_error(&info.to_string())));
+    let loaded = async {
+        let file = DeployFile::open(WeightFile::from_bytes(Path::new(FILE), bytes)?)?;
+        WebDetector::new(Device::Cpu, file, bytes.len(), false).await
+    };
+    loaded.await.map_err(thrown)
 }
 
 async fn open(limits: LimitsChoice) -> Result<Arc<Gpu>> {

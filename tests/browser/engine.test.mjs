@@ -73,12 +73,13 @@ async function natively(weights, images) {
   return found;
 }
 
-/** What the page finds in samples, with box sides as COCO has them. */
-const inBrowser = (bytes, names) =>
+/** What the module finds in samples on a device. */
+const inBrowser = (bytes, names, device) =>
   inPage(
-    async ({ bytes, names }) => {
+    async ({ bytes, names, device }) => {
       const { Detector } = await import("./autobidet.js");
-      const detector = await Detector.load(new Uint8Array(bytes));
+      const detector = await Detector.load(new Uint8Array(bytes), { device });
+      if (detector.info.device !== device) throw new Error(`computed on ${detector.info.device}`);
       const out = {};
       for (const name of names) {
         const blob = await (await fetch(`samples/${name}.png`)).blob();
@@ -87,7 +88,7 @@ const inBrowser = (bytes, names) =>
       detector.close();
       return out;
     },
-    { bytes: [...bytes], names },
+    { bytes: [...bytes], names, device },
   );
 
 const NAMES = ["scene-1", "scene-2", "scene-3", "scene-4"];
@@ -97,13 +98,16 @@ const sides = ([x0, y0, x1, y1]) => [x0, y0, Math.fround(x1 - x0), Math.fround(y
 test("an exact deploy file gives the same boxes as natively, bit for bit", { timeout: 3 * PATIENCE }, async () => {
   const file = join(FOLDER, "models", "scenes.safetensors");
   const want = [...(await natively(file, images)).values()].flat();
-  const got = Object.values(await inBrowser(await readFile(file), NAMES)).flat();
   assert.ok(want.length > 20, `only ${want.length} objects to compare`);
   const plain = (label, score, box) => `${label} ${Math.fround(score)} ${box.map(Math.fround)}`;
-  assert.deepEqual(
-    got.map((d) => plain(d.label, d.score, sides(d.box))),
-    want.map((d) => plain(d.label, d.score, d.bbox)),
-  );
+  for (const device of ["webgpu", "cpu"]) {
+    const got = Object.values(await inBrowser(await readFile(file), NAMES, device)).flat();
+    assert.deepEqual(
+      got.map((d) => plain(d.label, d.score, sides(d.box))),
+      want.map((d) => plain(d.label, d.score, d.bbox)),
+      device,
+    );
+  }
 });
 
 function overlap([ax, ay, aw, ah], [bx, by, bw, bh]) {
@@ -122,7 +126,7 @@ test("a float deploy file gives partners for 98 % of what is found natively", { 
   const file = join(work, "float.safetensors");
   await native("export", run, "--precision", "float", "--out", file);
   const want = [...(await natively(file, images)).values()];
-  const got = Object.values(await inBrowser(await readFile(file), NAMES));
+  const got = Object.values(await inBrowser(await readFile(file), NAMES, "webgpu"));
   let [all, partners] = [0, 0];
   for (const [k, found] of want.entries()) {
     for (const one of found.filter((d) => d.score > 0.3)) {

@@ -263,9 +263,8 @@ export class DetectView {
       ["Adapter", named(adapter)],
     ];
     byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
-    if (adapter.software) {
-      byId("facts").append(el("dt", {}, "Note"), el("dd", {}, "This adapter computes on the processor: it works, and it is slow."));
-    }
+    const note = "The browser's WebGPU is a program on the processor here. So the engine computes on the processor itself, which is faster.";
+    if (info.device === "cpu") byId("facts").append(el("dt", {}, "Note"), el("dd", {}, note));
     byId("shipped").hidden = this.#model.shipped;
   }
 

@@ -72,9 +72,9 @@ export class Channel {
    * @param {(progress: {stage: string}) => void} onProgress
    * @returns {Promise<object>} the adapter
    */
-  async open(onProgress) {
+  async open(onProgress, device) {
     onProgress({ stage: "engine" });
-    return this.call("open", { module: await compileEngine() }, { onEvent: onProgress });
+    return this.call("open", { module: await compileEngine(), device }, { onEvent: onProgress });
   }
 
   /**

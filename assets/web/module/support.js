@@ -2,10 +2,12 @@
 
 /**
  * What is missing, as far as it can be told without asking for an adapter.
+ * @param {"auto" | "webgpu" | "cpu"} [device] what is to compute
  * @returns {{ok: false, code: string, reason: string, remedy: string} | undefined}
  */
-export function missing() {
-  if (globalThis.isSecureContext === false) {
+export function missing(device = "webgpu") {
+  const gpu = device !== "cpu";
+  if (gpu && globalThis.isSecureContext === false) {
     return {
       ok: false,
       code: "insecure",
@@ -13,7 +15,7 @@ export function missing() {
       remedy: "Open it over https, or from this computer as http://localhost.",
     };
   }
-  if (!globalThis.navigator?.gpu) {
+  if (gpu && !globalThis.navigator?.gpu) {
     return { ok: false, code: "no-webgpu", reason: "This browser has no WebGPU, or it is switched off.", remedy: browserRemedy() };
   }
   if (typeof WebAssembly === "undefined" || typeof Worker === "undefined" || typeof OffscreenCanvas === "undefined") {

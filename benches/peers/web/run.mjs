@@ -1,8 +1,9 @@
 // One 300x300 image through the packed network and through ONNX Runtime Web's float network, in one browser, in turn:
 //
-//   node run.mjs --deploy FILE --onnx FILE [--chromium PATH] [--web FOLDER] [--rounds N] [--json FILE]
+//   node run.mjs --deploy FILE --onnx FILE [--chromium PATH] [--web FOLDER] [--rounds N] [--limit SECONDS]
+//       [--json FILE]
 //
-// --deploy: an exact or float deploy file of BiDet-SSD300. --onnx: float SSD300-VGG16, as `measure.py` exports it. Every number is
+// --deploy: an exact or float deploy file of BiDet-SSD300. --onnx: float SSD300-VGG16, as `export_float.py` beside this exports it. Every number is
 // the median of the images of a round after one that warms up, and the fastest round counts.
 import { createServer } from "node:http";
 import { writeFile } from "node:fs/promises";
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     web: { type: "string", default: join(here, "../../../target/web") },
     modules: { type: "string", default: join(here, "node_modules") },
     rounds: { type: "string", default: "2" },
+    limit: { type: "string", default: "600" },
     images: { type: "string", default: "3" },
     json: { type: "string" },
   },
@@ -51,50 +53,58 @@ const server = createServer((request, response) => {
 });
 await new Promise((done) => server.listen(0, done));
 
-const browser = await chromium.launch({
-  executablePath: values.chromium,
-  headless: true,
-  chromiumSandbox: false,
-  args: ["--enable-unsafe-webgpu", "--disable-background-networking", "--no-first-run", "--disable-sync"],
-});
+let version;
 
-/** Runs one contestant in a page of its own. */
+/** Runs one contestant in a browser of its own: one that hangs, or takes its browser with it, is no trouble to the others. */
 async function measure(run, argument) {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  try {
+  const browser = await chromium.launch({
+    executablePath: values.chromium,
+    headless: true,
+    chromiumSandbox: false,
+    args: ["--enable-unsafe-webgpu", "--disable-background-networking", "--no-first-run", "--disable-sync"],
+  });
+  version = browser.version();
+  const limit = Number(values.limit);
+  const late = new Promise((done) => setTimeout(done, 1000 * limit, { missing: `no answer within ${limit} s` }));
+  const ran = async () => {
+    const page = await browser.newPage();
+    page.setDefaultTimeout(0);
     await page.goto(`http://localhost:${server.address().port}/`);
     return await page.evaluate(run, argument);
-  } catch (e) {
-    return { missing: e.message.split("\n")[0] };
-  } finally {
-    await page.close();
-  }
+  };
+  const result = await Promise.race([late, ran().catch((e) => ({ missing: e.message.split("\n")[0] }))]);
+  // One that hangs does not close either.
+  await Promise.race([browser.close(), new Promise((done) => setTimeout(done, 5000))]);
+  return result;
 }
 
 const images = Number(values.images);
-const contestants = {
-  "autobidet, packed, WebGPU": () =>
-    measure(async (images) => {
-      const { default: init, Engine } = await import("/engine.js");
-      await init({ module_or_path: "/engine_bg.wasm" });
-      const engine = await Engine.open();
-      const bytes = new Uint8Array(await (await fetch("/deploy")).arrayBuffer());
-      const begin = performance.now();
-      const detector = await engine.load(bytes);
-      const load = performance.now() - begin;
-      const pixels = new Uint8Array(300 * 300 * 4).map((_, i) => (i * 7919) >> 3);
-      const times = [];
-      for (let i = 0; i <= images; i += 1) {
-        const at = performance.now();
-        await detector.detect(pixels, 300, 300, 0.3, 0);
-        times.push(performance.now() - at);
-      }
-      const info = JSON.parse(detector.info());
-      const packed = `${info.packed_layers} of ${info.binary_layers} binary layers packed`;
-      return { load, times, adapter: engine.adapter(), what: `${info.name}, ${info.precision}, ${packed}` };
-    }, images),
-};
+const contestants = {};
+for (const device of ["WebGPU", "CPU"]) {
+  contestants[`autobidet, packed, ${device}`] = () =>
+    measure(
+      async ({ device, images }) => {
+        const { default: init, Engine, load_on_cpu } = await import("/engine.js");
+        await init({ module_or_path: "/engine_bg.wasm" });
+        const engine = device === "WebGPU" ? await Engine.open() : undefined;
+        const bytes = new Uint8Array(await (await fetch("/deploy")).arrayBuffer());
+        const begin = performance.now();
+        const detector = engine ? await engine.load(bytes) : await load_on_cpu(bytes);
+        const load = performance.now() - begin;
+        const pixels = new Uint8Array(300 * 300 * 4).map((_, i) => (i * 7919) >> 3);
+        const times = [];
+        for (let i = 0; i <= images; i += 1) {
+          const at = performance.now();
+          await detector.detect(pixels, 300, 300, 0.3, 0);
+          times.push(performance.now() - at);
+        }
+        const info = JSON.parse(detector.info());
+        const packed = `${info.packed_layers} of ${info.binary_layers} binary layers packed`;
+        return { load, times, adapter: engine?.adapter() ?? "one thread", what: `${info.name}, ${info.precision}, ${packed}` };
+      },
+      { device, images },
+    );
+}
 for (const provider of ["webgpu", "wasm"]) {
   contestants[`ONNX Runtime Web, float, ${provider}`] = () =>
     measure(
@@ -114,7 +124,7 @@ for (const provider of ["webgpu", "wasm"]) {
           for (const name of session.outputNames) await out[name].getData();
           times.push(performance.now() - at);
         }
-        return { load, times, what: `ONNX Runtime Web ${ort.env.versions.web}, ${ort.env.wasm.numThreads} threads` };
+        return { load, times, what: `ONNX Runtime Web ${ort.env.versions.web}, ${provider}, ${ort.env.wasm.numThreads} threads` };
       },
       { provider, images },
     );
@@ -136,13 +146,12 @@ for (let round = 0; round < Number(values.rounds); round += 1) {
   }
 }
 
-const own = found["autobidet, packed, WebGPU"].ms;
-console.log("| one image, SSD300 | ms | autobidet is faster by | first image, ms | ready after, ms |\n|---|---|---|---|---|");
+const [gpu, cpu] = ["WebGPU", "CPU"].map((device) => found[`autobidet, packed, ${device}`].ms);
+console.log("| one image, SSD300 | ms | times autobidet's WebGPU | times autobidet's CPU | first image, ms | ready after, ms |\n|---|---|---|---|---|---|");
 for (const [name, r] of Object.entries(found)) {
-  if (r.missing) console.log(`| ${name} | missing: ${r.missing} | | | |`);
-  else console.log(`| ${name} | ${r.ms.toFixed(0)} | ${(r.ms / own).toFixed(2)} x | ${r.times[0].toFixed(0)} | ${r.load.toFixed(0)} |`);
+  if (r.missing) console.log(`| ${name} | missing: ${r.missing} | | | | |`);
+  else console.log(`| ${name} | ${r.ms.toFixed(0)} | ${(r.ms / gpu).toFixed(2)} | ${(r.ms / cpu).toFixed(2)} | ${r.times[0].toFixed(0)} | ${r.load.toFixed(0)} |`);
 }
-const version = browser.version();
 console.log(`\nChromium ${version}; ${Object.values(found).map((r) => r.what).filter(Boolean).join("; ")}`);
 if (values.json) {
   const date = new Date().toISOString().slice(0, 10);
