@@ -11,7 +11,7 @@ use super::Gpu;
 use super::device::Pipeline;
 use super::wait::mapped;
 use crate::cpu::{check_readable, wrong_length};
-use crate::plan::{Cost, Executor, Fetch, Groups, Plan, StepKind, TensorId, View};
+use crate::plan::{Cost, Executor, Fetch, Groups, Placement, Plan, StepKind, TensorId, View};
 use crate::{Error, Result};
 
 /// A plan with its memory on a wgpu device.
@@ -199,8 +199,13 @@ impl GpuExecutor {
         }
         self.gpu.queue.submit([encoder.finish()]);
         let bytes = mapped(&self.gpu, staging, total).await?;
-        let mut words = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Ok(places.iter().map(|p| words.by_ref().take(p.bytes as usize / 4).collect()).collect())
+        let mut rest = bytes.as_slice();
+        let mut next = |p: &Placement| {
+            let (own, after) = rest.split_at(p.bytes as usize);
+            rest = after;
+            bytemuck::pod_collect_to_vec(own)
+        };
+        Ok(places.iter().map(&mut next).collect())
     }
 
     /// Writes one view.
@@ -289,7 +294,11 @@ impl Executor for GpuExecutor {
             tensors.iter().try_for_each(|t| check_readable(&self.plan, *t))?;
             let views: Vec<Vec<View>> = tensors.iter().map(|t| self.views(*t)).collect();
             let mut words = self.fetch_views(&views.concat()).await?.into_iter();
-            Ok(views.iter().map(|v| words.by_ref().take(v.len()).flatten().collect()).collect())
+            let mut next = |v: &Vec<View>| match v.len() {
+                1 => words.next().unwrap_or_default(),
+                n => words.by_ref().take(n).collect::<Vec<_>>().concat(),
+            };
+            Ok(views.iter().map(&mut next).collect())
         })
     }
 

@@ -1,7 +1,9 @@
 // The module as other pages use it: `import { Detector, Trainer, supported } from "./autobidet.js"`.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { after, before, test } from "node:test";
-import { launch, PATIENCE, sample, server, tab } from "./open.mjs";
+import { FOLDER, launch, PATIENCE, sample, server, tab } from "./open.mjs";
 
 let browser;
 let site;
@@ -193,6 +195,14 @@ withModule(
 );
 
 withModule("supported() says yes here", async () => (await import("./autobidet.js")).supported(), ({ ok }) => assert.equal(ok, true));
+
+test("npm packs the folder, with everything that it imports", async () => {
+  const { stdout } = await promisify(execFile)("npm", ["pack", "--dry-run", "--json"], { cwd: FOLDER });
+  const packed = Object.values(JSON.parse(stdout))[0].files.map(({ path }) => path);
+  const wanted = ["autobidet.js", "autobidet.d.ts", "worker.js", "engine.js", "engine_bg.wasm", "package.json", "README.md", "LICENSE-MIT"];
+  for (const name of ["channel", "pixels", "source", "support"]) wanted.push(`module/${name}.js`);
+  assert.deepEqual(wanted.filter((name) => !packed.includes(name)), []);
+});
 
 test("the example page detects", { timeout: 3 * PATIENCE }, async () => {
   const { context, page, troubles } = await tab(browser, site.url);
