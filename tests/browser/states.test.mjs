@@ -1,7 +1,7 @@
 // What needs a browser started in a way of its own: no WebGPU, a lost device, webcams.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { detected, drawn, launch, PATIENCE, ready, server, tab } from "./open.mjs";
+import { detected, drawn, launch, PATIENCE, ready, rows, server, tab } from "./open.mjs";
 
 let site;
 
@@ -37,6 +37,11 @@ inBrowser("without an adapter the page says what to do, and shows no old result"
   assert.match(await problem(page), /WebGPU is not there.*hardware acceleration/);
   assert.ok(await page.isVisible("#problem button"));
   assert.ok(await page.isDisabled("#copy"));
+  // Detecting goes on without WebGPU, if that is wanted.
+  await page.click("text=Compute on the processor");
+  await detected(page);
+  assert.match(await page.textContent("#facts"), /without WebGPU/);
+  assert.ok((await rows(page)).length > 0);
   await page.goto(`${site.url}#train`);
   await page.waitForSelector("#view-train:not([hidden])");
   await page.click("#start");

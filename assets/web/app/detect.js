@@ -93,7 +93,7 @@ export class DetectView {
     }
     const support = await supported();
     if (!support.ok) {
-      this.#problem({ title: "WebGPU is not there", text: support.reason, remedy: support.remedy, actions: [this.#againButton("Try again")] });
+      this.#problem({ title: "WebGPU is not there", text: support.reason, remedy: support.remedy, actions: [this.#againButton("Try again"), this.#cpuButton()] });
       return;
     }
     this.#problem({ title: "The detector could not be started", text: error.message, actions: [this.#againButton("Try again")] });
@@ -101,6 +101,15 @@ export class DetectView {
 
   #againButton(text) {
     return el("button", { type: "button", class: "primary", onclick: () => this.#again() }, text);
+  }
+
+  /** Detecting needs no WebGPU, only time. */
+  #cpuButton() {
+    const onclick = () => {
+      this.#model.device = "cpu";
+      return this.#again();
+    };
+    return el("button", { type: "button", onclick }, "Compute on the processor");
   }
 
   #again() {
@@ -263,7 +272,10 @@ export class DetectView {
       ["Adapter", named(adapter)],
     ];
     byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
-    const note = "The browser's WebGPU is a program on the processor here. So the engine computes on the processor itself, which is faster.";
+    const note = {
+      auto: "The browser's WebGPU is a program on the processor here. So the engine computes on the processor itself, which is faster.",
+      cpu: "Computed on the processor, without WebGPU.",
+    }[this.#model.device];
     if (info.device === "cpu") byId("facts").append(el("dt", {}, "Note"), el("dd", {}, note));
     byId("shipped").hidden = this.#model.shipped;
   }

@@ -9,6 +9,8 @@ const SHIPPED = new URL("../models/scenes.safetensors", import.meta.url);
 export class Model extends EventTarget {
   /** @type {Detector | undefined} */
   detector;
+  /** What computes: see the module's `device`. @type {"auto" | "cpu"} */
+  device = "auto";
   #abort;
   #source = SHIPPED;
 
@@ -28,7 +30,7 @@ export class Model extends EventTarget {
     const tell = (type, detail) => abort.signal.aborted || this.dispatchEvent(new CustomEvent(type, { detail }));
     try {
       const onProgress = (progress) => progress.stage !== "ready" && tell("progress", progress);
-      const detector = await Detector.load(source, { onProgress, signal: abort.signal });
+      const detector = await Detector.load(source, { onProgress, signal: abort.signal, device: this.device });
       if (abort.signal.aborted) {
         detector.close();
         return;
