@@ -45,7 +45,7 @@ export class LossChart {
     for (const name of ["raw", "sop", "ib", "loc", "conf", "total"]) this.#lines.set(name, svg("polyline", { class: name }));
     root.append(this.#axes, ...this.#lines.values());
     new ResizeObserver(() => this.#draw()).observe(root);
-    this.clear(1);
+    this.clear(100);
   }
 
   /** @param {number} steps that the whole run will have */
