@@ -271,6 +271,7 @@ export class DetectView {
       ["Finds", info.labels.join(", ")],
       ["Adapter", named(adapter)],
     ];
+    if (info.raised_limits) facts.push(["Limits", "larger buffers than WebGPU's default: this network needs them"]);
     byId("facts").replaceChildren(...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
     const note = {
       auto: "The browser's WebGPU is a program on the processor here. So the engine computes on the processor itself, which is faster.",
