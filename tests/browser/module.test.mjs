@@ -2,21 +2,10 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { after, before, test } from "node:test";
-import { FOLDER, launch, PATIENCE, sample, server, tab } from "./open.mjs";
+import { test } from "node:test";
+import { browser, FOLDER, openBoth, PATIENCE, sample, site, tab } from "./open.mjs";
 
-let browser;
-let site;
-
-before(async () => {
-  site = await server();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-});
+openBoth();
 
 /** Runs a function in an empty page beside the module; what it returns is judged here. */
 function withModule(name, inPage, judge) {

@@ -3,6 +3,7 @@
 // AUTOBIDET_WEB: the built folder (default ../../target/web). AUTOBIDET_CHROMIUM: the browser (default /usr/bin/chromium).
 // AUTOBIDET_SLACK: how many times longer than promised everything may take, for a machine that does other work too (default 1).
 import assert from "node:assert/strict";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { resolve } from "node:path";
 import { chromium } from "playwright-core";
@@ -28,6 +29,22 @@ export function launch({ webgpu = true, args = [] } = {}) {
       "--disable-sync",
       ...args,
     ],
+  });
+}
+
+/** The browser and the page's server of a test file that called `openBoth`. */
+export let browser;
+export let site;
+
+/** Opens both before the file's tests and closes them after. */
+export function openBoth() {
+  before(async () => {
+    site = await server();
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    await site?.close();
   });
 }
 

@@ -1,21 +1,10 @@
 // Clicks through the built page's first view, as people do.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { detected, detections, drawn, launch, PATIENCE, ready, rows, sample, server, SLACK, tab, watchMainThread } from "./open.mjs";
+import { test } from "node:test";
+import { browser, detected, detections, drawn, openBoth, PATIENCE, ready, rows, sample, site, SLACK, tab, watchMainThread } from "./open.mjs";
 
-let browser;
-let site;
-
-before(async () => {
-  site = await server();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-});
+openBoth();
 
 /** Runs in a tab of its own, in which nothing may go wrong and nothing may come from elsewhere. */
 function inTab(name, run, { options, troubled = false } = {}) {

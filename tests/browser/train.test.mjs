@@ -1,21 +1,10 @@
 // Training in the page, on drawn scenes and on images annotated there, and the check view.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
-import { detected, launch, painted, PATIENCE, ready, sample, server, tab, watchMainThread } from "./open.mjs";
+import { test } from "node:test";
+import { browser, detected, openBoth, painted, PATIENCE, ready, sample, site, tab, watchMainThread } from "./open.mjs";
 
-let browser;
-let site;
-
-before(async () => {
-  site = await server();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await site?.close();
-});
+openBoth();
 
 function inTab(name, run, options) {
   test(name, { timeout: 10 * PATIENCE }, async () => {
