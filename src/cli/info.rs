@@ -28,6 +28,9 @@ pub struct Args {
     /// Largest binding in MiB that the plan is made for; 128 is the WebGPU floor.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=1048576))]
     binding: u64,
+    /// Keep every map for the backward pass rather than compute some again, for the training plan's memory.
+    #[arg(long)]
+    keep_maps: bool,
     /// Print every step of the training plan (of a deploy file: of its own plan) and every block of its memory.
     #[arg(long)]
     plan: bool,
@@ -70,7 +73,8 @@ pub fn run(args: Args) -> Result<()> {
         max_buffer: (args.binding << 20).max(PlanLimits::FLOOR.max_buffer),
         ..PlanLimits::FLOOR
     };
-    let run = RunConfig { model: config, ..Default::default() };
+    let mut run = RunConfig { model: config, ..Default::default() };
+    run.train.recompute = !args.keep_maps;
     let (train, _) = training_plan(&detector, &run, limits, args.batch)?;
     if args.json {
         let text = serde_json::to_string_pretty(&json(&detector, &eval, &train))

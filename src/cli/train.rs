@@ -16,7 +16,7 @@ use crate::train::{Job, Outcome, RunFolder, train, write_report};
 use crate::{Error, Result};
 
 /// Settings that belong to a run from its beginning, and cannot change when it is resumed.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 15] = [
     "out",
     "model",
     "method",
@@ -24,6 +24,7 @@ const FIXED: [&str; 14] = [
     "overwrite",
     "batch",
     "micro_batch",
+    "keep_maps",
     "lr",
     "seed",
     "schedule",
@@ -77,6 +78,9 @@ pub struct Args {
     /// Images of one forward and backward pass; less memory, batch norm over fewer images.
     #[arg(long)]
     micro_batch: Option<u32>,
+    /// Keep every map for the backward pass rather than compute some again: more memory, a little less time, the same result.
+    #[arg(long)]
+    keep_maps: bool,
     /// Peak learning rate.
     #[arg(long)]
     lr: Option<f64>,
@@ -162,6 +166,7 @@ impl Args {
             eval_every => c.train.eval_every,
             threads => c.data.threads,
         }
+        c.train.recompute &= !self.keep_maps;
         if c.data.path != "scenes" {
             absolute(&mut c.data.path);
         }

@@ -223,6 +223,9 @@ pub struct TrainConfig {
     /// Images of a forward and backward pass; 0: the whole batch. A smaller number needs less memory, and gives batch norm
     /// the statistics of the smaller number.
     pub micro_batch: u32,
+    /// Whether the backward pass computes maps again that the forward pass made, rather than keep them: a fraction of the
+    /// memory for a little more time. Never changes results.
+    pub recompute: bool,
     /// Peak learning rate; 0: the schedule's own (short: 5e-3 binarized, 2e-3 float; paper and constant: 1e-3).
     pub lr: f64,
     /// Learning-rate schedule.
@@ -261,6 +264,7 @@ impl Default for TrainConfig {
             minutes: 0.0,
             batch: 16,
             micro_batch: 0,
+            recompute: true,
             lr: 0.0,
             schedule: Schedule::Auto,
             optimizer: OptimizerName::Adam,

@@ -148,6 +148,7 @@ impl Gpu {
                 .into(),
             // A browser's software adapter takes seconds for a kernel, and a page does not wait for its first image.
             quick_to_compile: cfg!(target_family = "wasm") && matches!(info.device_type, wgpu::DeviceType::Cpu),
+            recompute: false,
         };
         Ok(Arc::new(Gpu {
             device,

@@ -1,5 +1,7 @@
 //! Makes a plan: tensors, steps, the tape for the backward pass, memory.
 
+mod order;
+mod recompute;
 mod scope;
 mod tape;
 
@@ -139,7 +141,7 @@ impl Builder {
                     Err(e) => return Err(e),
                 }
             };
-            let fits = (limits.max_binding.min(limits.max_buffer) / per_image) as u32;
+            let fits = (limits.slice() / per_image).max((per_image <= limits.tensor()) as u64) as u32;
             if fits == 0 || fits >= per_slice {
                 return Err(Error::Limit {
                     what: format!("tensor {tensor}"),
@@ -203,7 +205,8 @@ impl Builder {
         let info = TensorInfo { name, shape, format, role, sliced, requires_grad: false, data: None };
         let largest = self.slices.iter().map(|r| r.end - r.start).max().unwrap_or(1);
         let bytes = if sliced { info.bytes_of(largest) } else { info.bytes() };
-        if bytes > self.limits.max_binding.min(self.limits.max_buffer) {
+        let limit = if sliced && largest > 1 { self.limits.slice() } else { self.limits.tensor() };
+        if bytes > limit {
             let need = if sliced { info.bytes_of(1) } else { bytes };
             if self.oversized.as_ref().is_none_or(|(_, b)| need > *b) {
                 self.oversized = Some((info.name.clone(), need));
@@ -317,7 +320,7 @@ impl Builder {
             return s.clone();
         }
         let align = |bytes: u64| bytes.div_ceil(self.limits.alignment) * self.limits.alignment;
-        let limit = self.limits.max_binding.min(self.limits.max_buffer);
+        let limit = self.limits.tensor();
         // Bytes so far, and (parameter, byte offset, bytes) of each entry.
         type Filling = (u64, Vec<(usize, u64, u64)>);
         let mut slabs: Vec<Filling> = Vec::new();
@@ -479,8 +482,15 @@ impl Builder {
         for g in groups {
             self.close_group(&g);
         }
+        if self.slices.len() > 1 {
+            let steps = std::mem::take(&mut self.steps);
+            self.steps = order::slice_by_slice(steps, &self.tensors, &self.inside);
+        }
+        if self.limits.recompute {
+            self.recompute();
+        }
         let slices: Vec<u32> = self.slices.iter().map(|r| r.end - r.start).collect();
-        let memory = plan_memory(&self.tensors, &self.steps, &slices, &self.inside)?;
+        let memory = plan_memory(&self.tensors, &self.steps, &slices, &self.inside, self.limits.alignment)?;
         Ok(Plan {
             name: self.name,
             limits: self.limits,

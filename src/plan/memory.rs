@@ -1,11 +1,11 @@
 //! Memory by lifetimes: tensors that do not live at the same time share blocks.
 //!
-//! Blocks are whole device buffers and a live tensor owns its block, because WebGPU forbids a buffer to be read and
-//! written in one dispatch, also at different offsets. The exceptions are the parameter slabs, which no kernel reads and
-//! writes at once. Assignment is greedy by size: the largest tensors first, each into the smallest block that is free
-//! during its whole life.
+//! Blocks are whole device buffers. WebGPU forbids a buffer to be read and written in one dispatch, also at different
+//! offsets, so tensors that live at the same time lie side by side in a block only if no step touches both and writes one.
+//! Assignment is greedy by size: the largest tensors first, each into the smallest block that has room during its whole life.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
 
 use super::{Role, Step, TensorId, TensorInfo, View};
 use crate::{Error, Result};
@@ -59,8 +59,58 @@ impl Memory {
 /// Tensors that lie inside another one (parameters in their slab): tensor -> (slab, byte offset).
 pub(super) type Inside = HashMap<TensorId, (TensorId, u64)>;
 
-/// Assigns memory. `slices` are the images of each slice.
-pub(super) fn plan_memory(tensors: &[TensorInfo], steps: &[Step], slices: &[u32], inside: &Inside) -> Result<Memory> {
+/// Views that must not lie in one block: pairs of a step's views of which one is written.
+type Apart = HashSet<(View, View)>;
+
+fn apart(steps: &[Step]) -> Apart {
+    let mut pairs = Apart::new();
+    for s in steps {
+        let (reads, writes) = s.uses();
+        for w in &writes {
+            for other in reads.iter().chain(&writes).filter(|o| *o != w) {
+                pairs.insert((*w, *other));
+                pairs.insert((*other, *w));
+            }
+        }
+    }
+    pairs
+}
+
+/// A transient tensor in a block: the steps during which it lives, and its bytes there.
+struct Tenant {
+    view: View,
+    life: RangeInclusive<usize>,
+    place: Range<u64>,
+}
+
+impl Tenant {
+    /// The first offset at which a block of so many bytes has room beside those that live there at the same time.
+    fn offset(&self, others: &[Tenant], size: u64, alignment: u64, apart: &Apart) -> Option<u64> {
+        let meets = |o: &&Tenant| o.life.start() <= self.life.end() && self.life.start() <= o.life.end();
+        let mut taken: Vec<&Tenant> = others.iter().filter(meets).collect();
+        if taken.iter().any(|o| apart.contains(&(self.view, o.view))) {
+            return None;
+        }
+        taken.sort_by_key(|o| o.place.start);
+        let mut at = 0u64;
+        for o in taken {
+            if at + self.place.end <= o.place.start {
+                break;
+            }
+            at = at.max(o.place.end.next_multiple_of(alignment));
+        }
+        (at + self.place.end <= size).then_some(at)
+    }
+}
+
+/// Assigns memory. `slices` are the images of each slice; tensors that share a block begin at multiples of `alignment`.
+pub(super) fn plan_memory(
+    tensors: &[TensorInfo],
+    steps: &[Step],
+    slices: &[u32],
+    inside: &Inside,
+    alignment: u64,
+) -> Result<Memory> {
     let mut life: HashMap<View, (usize, usize)> = HashMap::new();
     for (i, s) in steps.iter().enumerate() {
         let (reads, writes) = s.uses();
@@ -100,27 +150,29 @@ pub(super) fn plan_memory(tensors: &[TensorInfo], steps: &[Step], slices: &[u32]
         .collect();
     items.sort_by_key(|(bytes, first, _, v)| (std::cmp::Reverse(*bytes), *first, v.tensor, v.slice));
     let first_shared = memory.blocks.len();
-    let mut busy: Vec<Vec<(usize, usize)>> = Vec::new();
     for (i, t) in tensors.iter().enumerate() {
         if t.role == Role::Transient {
             memory.placements[i] = vec![Placement { block: u32::MAX, offset: 0, bytes: 0 }; count(t) as usize];
         }
     }
-    for (bytes, first, last, v) in items {
+    let apart = apart(steps);
+    let mut tenants: Vec<Vec<Tenant>> = Vec::new();
+    for (bytes, first, last, view) in items {
         memory.unshared_bytes += bytes;
-        // Sizes fall, so the last fitting block is the smallest.
-        let home = busy.iter().rposition(|b| b.iter().all(|(a, z)| last < *a || *z < first));
-        let home = match home {
-            Some(h) => h,
-            None => {
-                memory.blocks.push(BlockInfo { bytes, name: "shared".to_string(), shared: true });
-                busy.push(Vec::new());
-                busy.len() - 1
-            }
+        let new = Tenant { view, life: first..=last, place: 0..bytes };
+        // Sizes fall, so the last block with room is the smallest.
+        let room = |(h, others): (usize, &Vec<Tenant>)| {
+            let size = memory.blocks[first_shared + h].bytes;
+            Some((h, new.offset(others, size, alignment, &apart)?))
         };
-        busy[home].push((first, last));
+        let (home, offset) = tenants.iter().enumerate().rev().find_map(room).unwrap_or((tenants.len(), 0));
+        if home == tenants.len() {
+            memory.blocks.push(BlockInfo { bytes, name: "shared".to_string(), shared: true });
+            tenants.push(Vec::new());
+        }
+        tenants[home].push(Tenant { place: offset..offset + bytes, ..new });
         let block = (first_shared + home) as u32;
-        memory.placements[v.tensor.0 as usize][v.slice as usize] = Placement { block, offset: 0, bytes };
+        memory.placements[view.tensor.0 as usize][view.slice as usize] = Placement { block, offset, bytes };
     }
 
     // No step may read and write one block.

@@ -42,6 +42,9 @@ pub struct PlanLimits {
     /// Whether inference takes the kernels that a slow driver compiles quickly, and few of them, rather than those that run
     /// fastest. They compute the same.
     pub quick_to_compile: bool,
+    /// Whether training computes maps again in the backward pass rather than keeping them, and goes through the batch in
+    /// slices: less memory, a little more time, the same bits.
+    pub recompute: bool,
 }
 
 impl PlanLimits {
@@ -52,7 +55,11 @@ impl PlanLimits {
         max_groups: 65_535,
         alignment: 256,
         quick_to_compile: false,
+        recompute: false,
     };
+    /// The most bytes of a map's slice where memory is to be saved.
+    const SLICE: u64 = 128 << 20;
+
     /// What the CPU twins can do: no limit but memory.
     pub const HOST: PlanLimits = PlanLimits {
         // Kernels count elements with 32 bits.
@@ -61,6 +68,16 @@ impl PlanLimits {
         max_groups: u32::MAX,
         ..Self::FLOOR
     };
+
+    /// The largest tensor.
+    fn tensor(&self) -> u64 {
+        self.max_binding.min(self.max_buffer)
+    }
+
+    /// The largest slice of a map, where the batch has more than one image.
+    fn slice(&self) -> u64 {
+        if self.recompute { self.tensor().min(Self::SLICE) } else { self.tensor() }
+    }
 }
 
 /// Everything an executor needs: tensors, their memory, and the list of steps.

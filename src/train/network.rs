@@ -95,6 +95,7 @@ pub fn training_plan(
     images: u32,
 ) -> Result<(Plan, TrainNetwork)> {
     let name = format!("training {}", detector.name());
+    let limits = PlanLimits { recompute: config.train.recompute, ..limits };
     Builder::build(&name, Mode::Train, limits, images, |b| {
         let p = detector.priors.len() as u32;
         let n = b.batch();

@@ -39,11 +39,23 @@ pub fn scalars(step: u32) -> Scalars {
     Scalars { step, ..Default::default() }
 }
 
-/// Two steps of twelve images, with plans made for `limits`: slices, losses and weights.
-fn two_steps(method: &str, device: &Device, limits: PlanLimits) -> (usize, Vec<u32>, Vec<(String, FileTensor)>) {
-    let (c, d) = detector(method);
+/// What two steps of twelve images came to.
+struct TwoSteps {
+    slices: usize,
+    bytes: u64,
+    /// Steps that make a map again.
+    again: usize,
+    losses: Vec<u32>,
+    weights: Vec<(String, FileTensor)>,
+}
+
+/// Two steps with plans made for `limits`.
+fn two_steps(method: &str, device: &Device, limits: PlanLimits, recompute: bool) -> TwoSteps {
+    let (mut c, d) = detector(method);
+    c.train.recompute = recompute;
     let (plan, net) = training_plan(&d, &c, limits, 12).unwrap();
-    let slices = plan.slices.len();
+    let (slices, bytes) = (plan.slices.len(), plan.memory.bytes());
+    let again = plan.steps.iter().filter(|s| s.label.ends_with(" again")).count();
     let mut e = device.executor(Arc::new(plan)).unwrap();
     first_weights(e.as_mut(), 1).unwrap();
     let (images, targets) = batch(&d);
@@ -54,21 +66,41 @@ fn two_steps(method: &str, device: &Device, limits: PlanLimits) -> (usize, Vec<u
         e.run(&["clear", "forward", "backward", "update"]).unwrap();
         losses.extend(net.losses.iter().map(|(_, t)| e.read(*t).unwrap()[0]));
     }
-    (slices, losses, collect(e.as_mut()).unwrap().into_iter().collect())
+    TwoSteps { slices, bytes, again, losses, weights: collect(e.as_mut()).unwrap().into_iter().collect() }
 }
 
 /// The maps of 80x80x32 floats of eleven images fit, those of twelve do not.
 const SMALL: PlanLimits = PlanLimits { max_binding: 9 << 20, max_buffer: 9 << 20, ..PlanLimits::FLOOR };
 
+fn same(method: &str, a: &TwoSteps, b: &TwoSteps) {
+    assert_eq!(a.losses, b.losses, "{method}");
+    for ((name, a), (_, b)) in a.weights.iter().zip(&b.weights) {
+        assert!(a == b, "{method}: {name} differs");
+    }
+}
+
+/// Neither slices nor maps that are made again change a bit, alone or together.
 fn small_limits_change_nothing(device: &Device) {
     for method in ["bidet-sc", "bidet"] {
-        let (one, losses, weights) = two_steps(method, device, device.limits());
-        let (many, sliced_losses, sliced_weights) = two_steps(method, device, SMALL);
-        assert!(one == 1 && many > 1, "{one} and {many} slices");
-        assert_eq!(losses, sliced_losses, "{method}");
-        for ((name, a), (_, b)) in weights.iter().zip(&sliced_weights) {
-            assert!(a == b, "{method}: {name} differs");
-        }
+        let whole = two_steps(method, device, device.limits(), false);
+        let sliced = two_steps(method, device, SMALL, false);
+        let small = two_steps(method, device, SMALL, true);
+        assert!(whole.slices == 1 && sliced.slices > 1 && small.slices > 1, "{} slices", sliced.slices);
+        assert!(whole.again == 0 && sliced.again == 0 && small.again > 0, "{method}: {} steps again", small.again);
+        same(method, &whole, &sliced);
+        same(method, &whole, &small);
+    }
+}
+
+#[test]
+fn maps_made_again_save_memory_and_change_nothing() {
+    for (method, share) in [("autobidet-sc", 0.65), ("xnor", 0.85), ("bireal", 0.65), ("float", 0.95)] {
+        let kept = two_steps(method, &Device::Cpu, PlanLimits::HOST, false);
+        let again = two_steps(method, &Device::Cpu, PlanLimits::HOST, true);
+        assert!(kept.again == 0 && again.again > 0, "{method}: {} steps again", again.again);
+        same(method, &kept, &again);
+        let found = again.bytes as f64 / kept.bytes as f64;
+        assert!(found < share, "{method}: {found:.2} of the memory");
     }
 }
 

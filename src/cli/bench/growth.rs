@@ -200,7 +200,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 fn trained(model: ModelConfig, device: &Device, n: u32, x: u32, steps: u32) -> Result<Point> {
-    let mut t = Trainee::new(model, device, n)?;
+    let mut t = Trainee::new(model, device, n, false)?;
     let seconds = median(t.times(steps)?);
     Ok(Point { x: f64::from(x), seconds, bytes: t.executor.plan().memory.bytes() as f64 })
 }

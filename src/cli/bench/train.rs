@@ -30,6 +30,9 @@ pub struct Args {
     /// The float ssd300-vgg16 as published, without batch norms.
     #[arg(long)]
     no_batch_norm: bool,
+    /// Keep every map for the backward pass rather than compute some again.
+    #[arg(long)]
+    keep_maps: bool,
     /// Steps that are measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,
@@ -53,8 +56,9 @@ pub struct Trainee {
 }
 
 impl Trainee {
-    pub fn new(model: ModelConfig, device: &Device, n: u32) -> Result<Trainee> {
-        let config = RunConfig { model, ..Default::default() };
+    pub fn new(model: ModelConfig, device: &Device, n: u32, keep_maps: bool) -> Result<Trainee> {
+        let mut config = RunConfig { model, ..Default::default() };
+        config.train.recompute = !keep_maps;
         let detector = Detector::new(&config.model)?;
         let (plan, net) = training_plan(&detector, &config, device.limits(), n)?;
         let mut executor = device.executor(Arc::new(plan))?;
@@ -86,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     let model = config(args.model.parse::<ModelName>()?, &args.method, args.classes, args.no_batch_norm)?;
     let device = args.device.open()?;
     let clock = Instant::now();
-    let mut trainee = Trainee::new(model, &device, args.batch)?;
+    let mut trainee = Trainee::new(model, &device, args.batch, args.keep_maps)?;
     let ready = clock.elapsed().as_secs_f64();
     let times = trainee.times(args.steps)?;
     let Trainee { detector, executor: mut e, .. } = trainee;
