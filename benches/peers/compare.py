@@ -103,6 +103,33 @@ def measure(args, name, what, folder):
     return found
 
 
+def memory(args):
+    """The most memory of a training step, by each side's own account."""
+    peer = [args.python, "measure.py", "--peer", "torch", "--network", "bidet", "--task", "memory"]
+    peer += ["--threads", str(args.threads), "--device", args.device, "--classes", str(args.classes)]
+    ours = [args.autobidet, "info", "ssd300-vgg16", "--method", "bireal", "--classes", str(args.classes), "--json"]
+    batch = ["--batch", str(args.memory_batch)]
+    rows = {}
+    for name, command in (("PyTorch", peer), ("autobidet", ours), ("autobidet --keep-maps", ours + ["--keep-maps"])):
+        print(f"memory: {name}", file=sys.stderr, flush=True)
+        found = call(command + batch, dict(os.environ), args.limit)
+        # `info` tells of the whole network; its plan for training is what is asked for.
+        rows[name] = found.get("training", found)
+    return rows
+
+
+def memory_table(args, rows):
+    lines = ["", f"BiDet-SSD300, memory of a training step of {args.memory_batch}"]
+    ours = rows["autobidet"].get("memory_bytes")
+    for name, r in rows.items():
+        if "memory_bytes" not in r:
+            lines.append(f"  {name:<46} missing: {r.get('missing', 'no result')}")
+            continue
+        ratio = f"{r['memory_bytes'] / ours:>6.2f}x" if ours else f"{'-':>7}"
+        lines.append(f"  {name:<46} {r['memory_bytes'] / 2**20:>7.0f} MiB {ratio}")
+    return "\n".join(lines)
+
+
 def load():
     """The machine's load over the last minute, where the system tells."""
     try:
@@ -189,6 +216,8 @@ def main():
     p.add_argument("--runs", type=int, default=5, help="runs or steps of each measurement [5]")
     p.add_argument("--rounds", type=int, default=2, help="times that all of it is measured; the fastest counts [2]")
     p.add_argument("--batch", type=int, default=1, help="images at a time [1]")
+    p.add_argument("--memory-batch", type=int, default=32, metavar="N",
+                   help="images of the training step whose memory is compared [32: PyTorch takes 13 GiB]; 0: none")
     p.add_argument("--classes", type=int, default=20, help="classes without the background [20]")
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="the peers' device; ours is its like [cpu]")
     p.add_argument("--autobidet", default=binary(), help="the program [target/release/autobidet]")
@@ -217,6 +246,7 @@ def main():
     }
     results = all_rows(args)
     machine["load_at_end"] = load()
+    held = memory(args) if args.memory_batch > 0 else {}
     print(f"{machine['processor']}, {args.threads} threads, {machine['date']}; batch {args.batch}, {args.classes} classes")
     print(f"load over the last minute: {machine['load_at_start']} at the start, {machine['load_at_end']} at the end")
     # What is measured makes a load of its threads by itself.
@@ -224,10 +254,13 @@ def main():
     if busiest > args.threads + 0.5:
         print(f"THE MACHINE WAS BUSY with other work (load {busiest}): the ratios are not to be quoted")
     print(table(results))
+    if held:
+        print(memory_table(args, held))
     if args.json:
         rows = [{"row": t, "name": n} | results[(t, n)] for t, entries in ROWS for n, _ in entries]
         with open(args.json, "w") as f:
-            json.dump({"machine": machine, "rows": rows}, f, indent=1)
+            memory_rows = [{"name": n, "batch": args.memory_batch} | r for n, r in held.items()]
+            json.dump({"machine": machine, "rows": rows, "memory": memory_rows}, f, indent=1)
             f.write("\n")
 
 

@@ -1,6 +1,9 @@
 """One measurement of one peer; prints one line of JSON. `compare.py` calls it, each time in a process of its own.
 
-    python measure.py --peer torch|onnxruntime --network float|bidet --task infer|train [--threads N] [--device cpu|cuda]
+    python measure.py --peer torch|onnxruntime --network float|bidet --task infer|train|memory [--threads N] [--device cpu|cuda]
+
+`memory` is the most that tensors took at once in a training step, by PyTorch's own account: its profiler's on a CPU, its
+caching allocator's on CUDA. Weights, gradients and Adam's moments are in it, workspaces that it does not account for are not.
 """
 
 import argparse
@@ -41,8 +44,60 @@ def torch_or_missing():
     return torch
 
 
+def training_step(args, torch, net, x):
+    import networks
+
+    net.train()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    labels = torch.zeros(args.batch, networks.PRIORS, dtype=torch.long, device=x.device)
+    labels[:, torch.randperm(networks.PRIORS)[:20]] = torch.randint(1, args.classes + 1, (20,), device=x.device)
+    targets = torch.randn(args.batch, networks.PRIORS, 4, device=x.device)
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        loss = networks.multibox_loss(*net(x), targets, labels, 0.001)
+        loss.backward()
+        optimizer.step()
+
+    return run
+
+
+def memory_with_torch(args, torch):
+    """Two steps: in the second one Adam's moments are there from the beginning."""
+    import networks
+
+    def steps():
+        net = networks.build(args.network, args.classes).to(args.device)
+        run = training_step(args, torch, net, torch.randn(args.batch, 3, 300, 300, device=args.device))
+        run()
+        run()
+
+    if args.device == "cuda":
+        if not torch.cuda.is_available():
+            missing("PyTorch finds no CUDA device")
+        torch.cuda.reset_peak_memory_stats()
+        steps()
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            steps()
+        events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+        if not events:
+            missing("this PyTorch's profiler does not tell of memory")
+        held = peak = 0
+        for e in sorted(events, key=lambda e: e.start_ns()):
+            held += e.nbytes()
+            peak = max(peak, held)
+    return {"memory_bytes": peak, "version": f"PyTorch {torch.__version__}", "device": args.device}
+
+
 def with_torch(args, torch):
     import networks
+
+    if args.task == "memory":
+        return memory_with_torch(args, torch)
 
     device = args.device
     if device == "cuda" and not torch.cuda.is_available():
@@ -61,17 +116,7 @@ def with_torch(args, torch):
                 with torch.inference_mode():
                     net(x)
         else:
-            net.train()
-            optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-            labels = torch.zeros(args.batch, networks.PRIORS, dtype=torch.long, device=device)
-            labels[:, torch.randperm(networks.PRIORS)[:20]] = torch.randint(1, args.classes + 1, (20,), device=device)
-            targets = torch.randn(args.batch, networks.PRIORS, 4, device=device)
-
-            def run():
-                optimizer.zero_grad(set_to_none=True)
-                loss = networks.multibox_loss(*net(x), targets, labels, 0.001)
-                loss.backward()
-                optimizer.step()
+            run = training_step(args, torch, net, x)
         seconds = times_of(run, args.runs, wait)
         found = times(seconds) | {"layout": layout}
         found["parameters"] = sum(p.numel() for p in net.parameters())
@@ -130,7 +175,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--peer", choices=["torch", "onnxruntime"], required=True)
     p.add_argument("--network", choices=["float", "bidet"], required=True)
-    p.add_argument("--task", choices=["infer", "train"], required=True)
+    p.add_argument("--task", choices=["infer", "train", "memory"], required=True)
     p.add_argument("--batch", type=int, default=1)
     p.add_argument("--classes", type=int, default=20)
     p.add_argument("--threads", type=int, default=os.cpu_count() or 1)
