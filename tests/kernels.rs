@@ -79,6 +79,7 @@ const KERNELS: &[(&str, &[&str])] = &[
     ("max_pool2d", &["max_pool2d", "max_pool2d_d_input"]),
     ("multibox_loss", &["multibox_ce", "multibox_d_conf", "multibox_d_loc", "multibox_finish", "multibox_select"]),
     ("nms", &["nms"]),
+    ("peak_rate", &["peak_multiply_add", "peak_popcount"]),
     ("prelu", &["prelu", "prelu_d_input", "prelu_d_slope", "sum_rows"]),
     (
         "reconstruction_loss",

@@ -46,6 +46,7 @@ pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
 mod parallel;
+pub mod peak_rate;
 pub mod pool;
 pub mod prelu;
 pub mod reconstruction_loss;

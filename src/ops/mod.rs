@@ -36,6 +36,7 @@ pub mod max_pool2d;
 pub mod multibox_loss;
 pub mod nms;
 pub mod optimizer;
+pub mod peak_rate;
 pub mod pool;
 pub mod prelu;
 pub mod reconstruction_loss;
@@ -129,6 +130,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     multibox_loss::KERNELS,
     nms::KERNELS,
     optimizer::KERNELS,
+    peak_rate::KERNELS,
     prelu::KERNELS,
     reconstruction_loss::KERNELS,
     relu::KERNELS,

@@ -24,6 +24,7 @@ mod match_priors;
 mod multibox_loss;
 mod nms;
 mod optimizer;
+mod peak_rate;
 mod pool;
 mod quantize;
 mod rearrange;

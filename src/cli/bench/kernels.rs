@@ -9,6 +9,7 @@ use crate::Result;
 use crate::device::Device;
 use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
 use crate::ops::conv2d::Conv2d;
+use crate::ops::peak_rate::PeakRate;
 use crate::plan::{Builder, Executor, Format, Mode, Shape, StepKind};
 
 #[derive(Debug, clap::Args)]
@@ -25,32 +26,101 @@ pub struct Args {
 const LAYERS: [(u32, u32, u32, u32, u32); 5] =
     [(1, 38, 256, 256, 1), (16, 80, 32, 64, 2), (16, 40, 64, 64, 1), (16, 20, 128, 128, 1), (16, 20, 128, 48, 1)];
 
+/// What the device can do at best, measured in the same run.
+struct Peaks {
+    /// xor, popcount and addition of bits in registers, Gop/s.
+    bits: f64,
+    /// Multiplication and addition of floats in registers, Gop/s.
+    floats: f64,
+    /// Bytes read and written by a copy, GB/s.
+    copy: f64,
+}
+
+/// A kernel of a layer.
+struct Row {
+    layer: String,
+    kernel: &'static str,
+    gops: f64,
+    /// Bytes of its tensors, each counted once, GB/s.
+    gbs: f64,
+    /// Gop/s as a share of the peak of what the kernel's innermost loop does: bits or floats.
+    of_peak: f64,
+}
+
 /// Measures and prints.
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
+    let peaks = Peaks::measure(&device)?;
     let mut rows = Vec::new();
     for (n, side, c, o, stride) in LAYERS {
         for binary in [false, true] {
-            rows.extend(layer(&device, Shape::new(n, side, side, c), o, stride, binary)?);
+            rows.extend(layer(&device, &peaks, Shape::new(n, side, side, c), o, stride, binary)?);
         }
     }
     if args.json {
         let list: Vec<_> = rows
             .iter()
-            .map(|(layer, kernel, gops)| serde_json::json!({"layer": layer, "kernel": kernel, "gops": gops}))
+            .map(|r| {
+                serde_json::json!({
+                    "layer": r.layer, "kernel": r.kernel, "gops": r.gops, "share_of_peak": r.of_peak,
+                    "gigabytes_per_second": r.gbs, "share_of_copy": r.gbs / peaks.copy,
+                })
+            })
             .collect();
-        print_json(&serde_json::json!({ "device": device.name(), "kernels": list }))?;
-    } else {
-        println!("{:<28} {:<26} {:>10}", "layer (3x3)", "kernel", "Gop/s");
-        for (layer, kernel, gops) in rows {
-            println!("{layer:<28} {kernel:<26} {gops:>10.1}");
-        }
+        let limits = serde_json::json!({
+            "popcount_gops": peaks.bits, "multiply_add_gops": peaks.floats, "copy_gigabytes_per_second": peaks.copy,
+        });
+        return print_json(&serde_json::json!({ "device": device.name(), "peaks": limits, "kernels": list }));
+    }
+    println!(
+        "at best, in this run: {:.0} Gop/s of xor and popcount, {:.0} of multiply-add (in registers);",
+        peaks.bits, peaks.floats
+    );
+    println!("{:.1} GB/s read and written by a copy", peaks.copy);
+    println!("{:<28} {:<26} {:>10} {:>8} {:>8} {:>8}", "layer (3x3)", "kernel", "Gop/s", "of peak", "GB/s", "of copy");
+    for r in rows {
+        let [peak, copy] = [r.of_peak, r.gbs / peaks.copy].map(|v| format!("{:.0} %", 100.0 * v));
+        println!("{:<28} {:<26} {:>10.1} {peak:>8} {:>8.1} {copy:>8}", r.layer, r.kernel, r.gops, r.gbs);
     }
     Ok(())
 }
 
+impl Peaks {
+    fn measure(device: &Device) -> Result<Peaks> {
+        /// Values of each input: 1 MiB of four rounds' registers, which any cache holds.
+        const VALUES: u32 = 1 << 18;
+        const ROUNDS: u32 = 256;
+        let mut gops = [0.0; 2];
+        for (bits, gops) in [true, false].into_iter().zip(&mut gops) {
+            let (plan, x) = Builder::build("peak", Mode::Eval, device.limits(), 1, |b| {
+                let format = if bits { Format::FlatU32 } else { Format::Flat };
+                let x = b.input("x", Shape::vector(VALUES), format, false);
+                b.apply1(PeakRate { bits, rounds: ROUNDS }, "peak", &[x])?;
+                Ok(x)
+            })?;
+            let cost = plan.steps[0].cost;
+            let mut e = device.executor(Arc::new(plan))?;
+            // Floats that stay in range: 1.
+            let data = (0..VALUES).map(|i| if bits { i.wrapping_mul(2_654_435_761) } else { 1f32.to_bits() });
+            e.write(x, &data.collect::<Vec<_>>())?;
+            *gops = 2.0 * (cost.macs + cost.binary_macs) as f64 / best_time(e.as_mut(), 0)? / 1e9;
+        }
+        // Beyond the caches of most machines.
+        let words = (device.limits().max_binding / 4).min(16 << 20) as u32;
+        let (plan, ()) = Builder::build("copy", Mode::Eval, device.limits(), 1, |b| {
+            let from = b.input("from", Shape::vector(words), Format::FlatU32, false);
+            let to = b.output("to", Shape::vector(words), Format::FlatU32, false);
+            b.copy("peak", from, to)
+        })?;
+        let bytes = plan.steps[0].cost.bytes;
+        let mut e = device.executor(Arc::new(plan))?;
+        let copy = bytes as f64 / best_time(e.as_mut(), 0)? / 1e9;
+        Ok(Peaks { bits: gops[0], floats: gops[1], copy })
+    }
+}
+
 /// The kernels of one layer's forward and backward pass that multiply, each timed by itself.
-fn layer(device: &Device, x: Shape, out: u32, stride: u32, binary: bool) -> Result<Vec<(String, &'static str, f64)>> {
+fn layer(device: &Device, peaks: &Peaks, x: Shape, out: u32, stride: u32, binary: bool) -> Result<Vec<Row>> {
     let name = format!("{x} -> {out}{}", if stride == 2 { " /2" } else { "" });
     let (plan, (images, weights, seed)) = Builder::build("bench", Mode::Train, device.limits(), x.n, |b| {
         let images = b.input("x", x, Format::Map, true);
@@ -99,7 +169,10 @@ fn layer(device: &Device, x: Shape, out: u32, stride: u32, binary: bool) -> Resu
             continue;
         }
         let seconds = best_time(e.as_mut(), i)?;
-        rows.push((name.clone(), kernel.name, 2.0 * macs as f64 / seconds / 1e9));
+        let gops = 2.0 * macs as f64 / seconds / 1e9;
+        let of_peak = gops / if cost.binary_macs > 0 { peaks.bits } else { peaks.floats };
+        let gbs = cost.bytes as f64 / seconds / 1e9;
+        rows.push(Row { layer: name.clone(), kernel: kernel.name, gops, gbs, of_peak });
     }
     Ok(rows)
 }

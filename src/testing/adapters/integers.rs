@@ -1,5 +1,5 @@
 //! The integer operations of inference, which no case file is about: int8_conv2d, fixed_quantize, fixed_l2_norm,
-//! threshold_pack, words_max_pool2d.
+//! threshold_pack, words_max_pool2d; and peak_rate of the benchmarks.
 
 use super::{Adapter, Own, Prepared, bits, dense};
 use crate::ops::binary_conv2d::{ActivationGrad, BinaryConv2d, InputDomain, PadValue, WeightScale};
@@ -7,6 +7,7 @@ use crate::ops::binary_conv2d_fused::BinaryConv2dFused;
 use crate::ops::fixed_l2_norm::{FixedL2Norm, fixed_l2_weight};
 use crate::ops::fixed_quantize::FixedQuantize;
 use crate::ops::int8_conv2d::Int8Conv2d;
+use crate::ops::peak_rate::PeakRate;
 use crate::ops::pool::PoolWindow;
 use crate::ops::threshold_pack::ThresholdPack;
 use crate::ops::words_max_pool2d::WordsMaxPool2d;
@@ -132,6 +133,11 @@ fn own() -> Vec<Own> {
         fused(Shape::new(2, 5, 6, 33), 40, true),
         fused(Shape::new(2, 5, 6, 128), 31, false),
     ];
+    let peak = |format, data| vec![dense("x", Shape::vector(20), format, false, data)];
+    let words = peak(Format::FlatU32, bits(numbers("peak", 20, 1 << 20)));
+    out.push(case("peak_rate", words, PeakRate { bits: true, rounds: 3 }));
+    let ones = peak(Format::Flat, (0..20).map(|i| (i % 3) as f32 - 1.0).collect());
+    out.push(case("peak_rate", ones, PeakRate { bits: false, rounds: 5 }));
     for shape in [Shape::new(2, 3, 5, 3), Shape::new(3, 8, 7, 33)] {
         for pool in [None, Some(PoolWindow::square(2, 2, 0).ceil())] {
             let op = FixedQuantize { pool, mul: 21_000, shift: 22, zero: -9 };
