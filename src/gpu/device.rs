@@ -116,8 +116,14 @@ impl Gpu {
             limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
             limits.max_buffer_size = offered.max_buffer_size;
         }
+        // For benchmarks; a browser's clock is too coarse for them.
+        let clock = match cfg!(target_family = "wasm") {
+            true => wgpu::Features::empty(),
+            false => adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("autobidet"),
+            required_features: clock,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()

@@ -233,17 +233,7 @@ impl GpuExecutor {
                 }
                 StepKind::Dispatch { .. } => {
                     let mut pass = encoder.begin_compute_pass(&Default::default());
-                    while let Some(Ready::Dispatch { pipeline, group, groups }) = steps.get(i).map(|s| &self.ready[*s])
-                    {
-                        pass.set_pipeline(&pipeline.pipeline);
-                        pass.set_bind_group(0, group, &[]);
-                        match groups {
-                            Groups::Fixed([x, y, z]) => pass.dispatch_workgroups(*x, *y, *z),
-                            Groups::Indirect(v) => {
-                                let p = plan.memory.of(*v);
-                                pass.dispatch_workgroups_indirect(&self.blocks[p.block as usize], p.offset);
-                            }
-                        }
+                    while steps.get(i).is_some_and(|s| self.dispatch(&mut pass, *s)) {
                         i += 1;
                     }
                 }
@@ -251,7 +241,63 @@ impl GpuExecutor {
         }
         self.gpu.queue.submit([encoder.finish()]);
     }
+
+    /// Adds a step to a pass; whether it is a dispatch at all.
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, step: usize) -> bool {
+        let Ready::Dispatch { pipeline, group, groups } = &self.ready[step] else { return false };
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, group, &[]);
+        match groups {
+            Groups::Fixed([x, y, z]) => pass.dispatch_workgroups(*x, *y, *z),
+            Groups::Indirect(v) => {
+                let p = self.plan.memory.of(*v);
+                pass.dispatch_workgroups_indirect(&self.blocks[p.block as usize], p.offset);
+            }
+        }
+        true
+    }
+
+    /// Runs dispatches, each in a pass between two timestamps: the ticks of both.
+    fn timestamps(&mut self, steps: &[usize]) -> Result<Vec<u64>> {
+        use wgpu::BufferUsages as U;
+        let (device, count) = (&self.gpu.device, 2 * steps.len() as u32);
+        let size = 8 * count as u64;
+        let buffer = |usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("ticks"),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let query_set = &device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("ticks"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let (resolved, staging) = (buffer(U::QUERY_RESOLVE | U::COPY_SRC), buffer(U::MAP_READ | U::COPY_DST));
+        let mut encoder = device.create_command_encoder(&Default::default());
+        for (i, step) in (0u32..).zip(steps) {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: Some(2 * i),
+                    end_of_pass_write_index: Some(2 * i + 1),
+                }),
+            });
+            self.dispatch(&mut pass, *step);
+        }
+        encoder.resolve_query_set(query_set, 0..count, &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, size);
+        self.gpu.queue.submit([encoder.finish()]);
+        let bytes = pollster::block_on(mapped(&self.gpu, &staging, size))?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
 }
+
+/// Steps between timestamps at a time: a query set holds twice as many.
+const TIMED: usize = 1024;
 
 fn entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
     wgpu::BindGroupEntry {
@@ -329,6 +375,21 @@ impl Executor for GpuExecutor {
             (start, units) = (i + 1, 0.0);
         }
         self.gpu.check()
+    }
+
+    fn device_seconds(&mut self, steps: &[usize]) -> Result<Option<Vec<f64>>> {
+        let clock = self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        if !clock || steps.iter().any(|s| matches!(self.ready[*s], Ready::Other)) {
+            return Ok(None);
+        }
+        let tick = self.gpu.queue.get_timestamp_period() as f64 * 1e-9;
+        let mut out = Vec::with_capacity(steps.len());
+        for some in steps.chunks(TIMED) {
+            let ticks = self.timestamps(some)?;
+            out.extend(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * tick));
+        }
+        self.gpu.check()?;
+        Ok(Some(out))
     }
 
     fn wait(&mut self) -> Result<()> {

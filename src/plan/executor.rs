@@ -39,6 +39,13 @@ pub trait Executor {
     /// Runs the steps of these indices, in this order.
     fn run_steps(&mut self, steps: &[usize]) -> Result<()>;
 
+    /// Runs steps as [`Executor::run_steps`] does and gives the seconds that each took by the device's own clock; `None`, and
+    /// nothing has run, where it has none or a step is no dispatch.
+    fn device_seconds(&mut self, steps: &[usize]) -> Result<Option<Vec<f64>>> {
+        let _ = steps;
+        Ok(None)
+    }
+
     /// Waits until everything submitted is done.
     fn wait(&mut self) -> Result<()>;
 

@@ -1,6 +1,7 @@
 //! Deploy files: what is exported computes what was trained, in integers the same bits everywhere.
 
 mod files;
+mod hashes;
 mod program;
 
 use std::path::PathBuf;

@@ -155,9 +155,10 @@ pub fn run(args: &Args) -> Result<()> {
     let (all, found) = times(&mut p, args.score, args.runs)?;
     let best = std::array::from_fn(|i| all[i].iter().copied().fold(f64::INFINITY, f64::min));
     let times = all.map(median);
-    let layers = if args.layers { layers(p.executor(), args.runs)? } else { Vec::new() };
+    let (layers, own_clock) = if args.layers { layers(p.executor(), args.runs)? } else { (Vec::new(), false) };
     let memory = p.executor().plan().memory.bytes();
-    let summary = Summary { name: p.detector.name(), times, best, ready, found, memory, device: device.name() };
+    let (name, device) = (p.detector.name(), device.name());
+    let summary = Summary { name, device, times, best, ready, found, memory, own_clock };
     if args.json { print_json(&summary.json(args, &p.detector, &layers)) } else { summary.print(args, &layers) }
 }
 
@@ -171,6 +172,8 @@ struct Summary {
     ready: f64,
     found: usize,
     memory: u64,
+    /// Whether layers were timed by the device's own clock.
+    own_clock: bool,
 }
 
 impl Summary {
@@ -198,6 +201,7 @@ impl Summary {
             "detections": self.found,
             "memory_bytes": self.memory,
             "ready_seconds": self.ready,
+            "layers_timed_by": if self.own_clock { "device" } else { "waiting" },
             "layers": layers.iter().map(Layer::json).collect::<Vec<_>>(),
         })
     }
@@ -216,7 +220,8 @@ impl Summary {
         }
         let sum: f64 = layers.iter().map(|l| l.seconds).sum();
         println!();
-        println!("each step with a wait behind it, {:.4} s in all, {:.0} % of forward:", sum, 100.0 * sum / forward);
+        let how = if self.own_clock { "each step by the device's clock" } else { "each step with a wait behind it" };
+        println!("{how}, {:.4} s in all, {:.0} % of forward:", sum, 100.0 * sum / forward);
         println!("{:<34} {:<16} {:>9} {:>6} {:>9} {:<7}", "layer", "operation", "ms", "share", "Gop/s", "");
         for l in layers {
             let (ms, share) = (l.seconds * 1e3, 100.0 * l.seconds / sum);
@@ -265,11 +270,18 @@ impl Layer {
     }
 }
 
-/// The time of each step with a wait behind it, by layers in the order of their first steps.
-fn layers(e: &mut dyn Executor, runs: u32) -> Result<Vec<Layer>> {
+/// The time of each step, by layers in the order of their first steps: by the device's own clock where it has one (then
+/// true), else with a wait behind each step.
+fn layers(e: &mut dyn Executor, runs: u32) -> Result<(Vec<Layer>, bool)> {
     let order = e.plan().steps_of(&["forward"])?;
     let mut times = vec![Vec::new(); order.len()];
+    let clock = e.device_seconds(&order)?.is_some();
     for run in 0..runs + 1 {
+        if clock {
+            let seconds = e.device_seconds(&order)?.unwrap_or_default();
+            times.iter_mut().zip(seconds).for_each(|(t, s)| t.push(s));
+            continue;
+        }
         for (i, step) in order.iter().enumerate() {
             let clock = Instant::now();
             e.run_steps(&[*step])?;
@@ -292,7 +304,7 @@ fn layers(e: &mut dyn Executor, runs: u32) -> Result<Vec<Layer>> {
         let l = &mut out[at];
         (l.seconds, l.steps, l.cost) = (l.seconds + median(times), l.steps + 1, l.cost + cost);
     }
-    Ok(out)
+    Ok((out, clock))
 }
 
 /// The layer that a step belongs to: its label without the kernel and the slice.
