@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::TwinCall;
 use super::call::Buffer;
 use crate::plan::{Access, Executor, Fetch, Plan, Role, StepKind, TensorId, View};
@@ -12,6 +14,9 @@ pub struct CpuExecutor {
     plan: Arc<Plan>,
     blocks: Vec<Vec<u32>>,
 }
+
+/// Words that a thread copies at a time.
+const COPIED: usize = 1 << 16;
 
 impl CpuExecutor {
     /// Allocates the plan's memory (zeroed) and fills constants and first states.
@@ -70,8 +75,12 @@ impl CpuExecutor {
         match &step.kind {
             StepKind::Clear(v) => self.view_mut(*v).fill(0),
             StepKind::Copy { from, to } => {
-                let data = self.view(*from).to_vec();
-                self.view_mut(*to).copy_from_slice(&data);
+                // The plan made sure that they lie in two blocks.
+                let (block, span) = self.span(*to);
+                let mut target = std::mem::take(&mut self.blocks[block]);
+                let parts = target[span].par_chunks_mut(COPIED).zip(self.view(*from).par_chunks(COPIED));
+                parts.for_each(|(to, from)| to.copy_from_slice(from));
+                self.blocks[block] = target;
             }
             StepKind::Dispatch { kernel, dims, bindings, .. } => {
                 // Blocks that are written leave the store while the twin runs, so that the others can be borrowed. The
