@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 impl Peaks {
     fn measure(device: &Device) -> Result<Peaks> {
-        /// Values of each input: 1 MiB of four rounds' registers, which any cache holds.
+        /// Values of each input, 1 MiB: read once, then the rounds stay in registers.
         const VALUES: u32 = 1 << 18;
         const ROUNDS: u32 = 256;
         let mut gops = [0.0; 2];
