@@ -275,21 +275,17 @@ impl Layer {
 fn layers(e: &mut dyn Executor, runs: u32) -> Result<(Vec<Layer>, bool)> {
     let order = e.plan().steps_of(&["forward"])?;
     let mut times = vec![Vec::new(); order.len()];
-    let clock = e.device_seconds(&order)?.is_some();
-    for run in 0..runs + 1 {
-        if clock {
-            let seconds = e.device_seconds(&order)?.unwrap_or_default();
+    let mut own_clock = false;
+    for run in 0..=runs {
+        let own = e.device_seconds(&order)?;
+        own_clock = own.is_some();
+        let seconds = match own {
+            Some(seconds) => seconds,
+            None => waited_for(e, &order)?,
+        };
+        // The first round warms up.
+        if run > 0 {
             times.iter_mut().zip(seconds).for_each(|(t, s)| t.push(s));
-            continue;
-        }
-        for (i, step) in order.iter().enumerate() {
-            let clock = Instant::now();
-            e.run_steps(&[*step])?;
-            e.wait()?;
-            // The first round warms up.
-            if run > 0 {
-                times[i].push(clock.elapsed().as_secs_f64());
-            }
         }
     }
     let plan = e.plan();
@@ -304,7 +300,18 @@ fn layers(e: &mut dyn Executor, runs: u32) -> Result<(Vec<Layer>, bool)> {
         let l = &mut out[at];
         (l.seconds, l.steps, l.cost) = (l.seconds + median(times), l.steps + 1, l.cost + cost);
     }
-    Ok((out, clock))
+    Ok((out, own_clock))
+}
+
+/// Seconds of each step with a wait behind it.
+fn waited_for(e: &mut dyn Executor, steps: &[usize]) -> Result<Vec<f64>> {
+    let one = |step: &usize| {
+        let clock = Instant::now();
+        e.run_steps(&[*step])?;
+        e.wait()?;
+        Ok(clock.elapsed().as_secs_f64())
+    };
+    steps.iter().map(one).collect()
 }
 
 /// The layer that a step belongs to: its label without the kernel and the slice.
